@@ -1,0 +1,90 @@
+"""What ``raynas run`` prints while it runs: a line a finished trial, at most about one a second."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from raynas.journal import Record
+
+if TYPE_CHECKING:
+    from raynas.config import Experiment
+    from raynas.search.run import Run
+
+_EVERY_S = 1.0
+
+
+class Progress:
+    """Prints a run's facts as they come.
+
+    Args:
+        experiment: The run's.
+    """
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._metric = experiment.report.metric
+        self._nominal: int | None = getattr(experiment.searcher, "n_evaluations", None)
+        self._started = time.monotonic()
+        self._printed = 0.0
+        self._spent: dict[int, float] = {}
+        self._before: int | None = None
+
+    def __call__(self, record: Record, run: Run) -> None:
+        """Takes one fact, once it is in the journal."""
+        if self._before is None:
+            self._before = run.counts.finished + run.counts.failed
+        match record["kind"]:
+            case "report":
+                spent = self._spent.pop(record["id"], 0.0) + record["cost_s"]
+                if record["done"]:
+                    self._line(run, record, self._value(record["metrics"]), spent)
+                else:
+                    self._spent[record["id"]] = spent
+                    self._between(run, record)
+            case "failure":
+                self._line(run, record, f"{record['failure']}: {record['message']}", None, now=True)
+
+    def _value(self, metrics: Mapping[str, Any]) -> str:
+        return f"{self._metric} {metrics[self._metric]:.2f}"
+
+    def _line(self, run: Run, record: Record, what: str, spent: float | None, *, now: bool = False) -> None:
+        at = time.monotonic()
+        last = run.live <= 1
+        if at - self._printed < _EVERY_S and not now and not last:
+            return
+        self._printed = at
+        counts = run.counts
+        took = "" if spent is None else f"  {spent:.1f} s"
+        best = "" if run.best is None else f"  best {run.best.value:.2f}"
+        proposal = run.standing(record["id"]).proposal
+        name = proposal.architecture if proposal.architecture is not None else dict(proposal.config)
+        print(f"{self._clock(run)} {counts.finished + counts.failed:>5} done  {what}{took}{best}  {name}")
+        sys.stdout.flush()
+
+    def _between(self, run: Run, record: Record) -> None:
+        at = time.monotonic()
+        if at - self._printed < 5 * _EVERY_S:
+            return
+        self._printed = at
+        value = record["metrics"].get(self._metric)
+        shown = "" if value is None else f"  {self._metric} {value:.2f}"
+        print(f"{self._clock(run)} proposal {record['id']} at epoch {record['epoch']}{shown}", flush=True)
+
+    def _clock(self, run: Run) -> str:
+        elapsed = time.monotonic() - self._started
+        text = f"[{_duration(elapsed)}"
+        counts = run.counts
+        done = counts.finished + counts.failed - (self._before or 0)
+        if self._nominal and done > 2:
+            share = counts.unique / max(1, counts.nominal)
+            left = self._nominal * share - counts.finished - counts.failed
+            text += f" left ~{_duration(max(0.0, left) * elapsed / done)}"
+        return text + "]"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,45 @@
+"""Print the best architectures of a run; write the whole frame."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    parser.add_argument(
+        "run_dir", metavar="RUN_DIR", help="directory that 'raynas run' made; it may still run"
+    )
+    parser.add_argument(
+        "--top", type=int, default=10, metavar="N", help="architectures to print (default: 10)"
+    )
+    parser.add_argument("--parquet", type=Path, metavar="FILE", help="write the frame as Parquet")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the frame as CSV")
+
+
+def perform(arguments: argparse.Namespace) -> int:
+    """Prints and writes."""
+    from raynas import journal, results
+    from raynas.storage import folder
+
+    records = journal.read(folder(arguments.run_dir))
+    about = results.header(records)
+    frame = results.frame(records)
+    nominal = sum(record["kind"] == "proposal" for record in records)
+    last = frame.drop_duplicates("proposal", keep="last")
+    states = ", ".join(f"{n} {state}" for state, n in last["status"].value_counts().items() if n)
+    ended = "ended" if any(record["kind"] == "end" for record in records) else "not ended"
+    print(f"{about.name}: {ended}; {nominal} proposals; with results: {len(last)} ({states or 'none'})")
+    scored = last.dropna(subset=["score"]).sort_values(
+        ["score", "proposal"], ascending=[about.mode == "min", True]
+    )
+    columns = ["proposal", "score", "epoch", about.metric, "architecture"]
+    if len(scored):
+        print(f"\nbest by {about.metric}, {about.mode}imal:")
+        print(scored[columns].head(arguments.top).to_string(index=False, float_format="%.3f"))
+    if arguments.parquet is not None:
+        arguments.parquet.write_bytes(results.parquet(frame))
+    if arguments.csv is not None:
+        frame.to_csv(arguments.csv, index=False)
+    return 0

@@ -1,0 +1,46 @@
+"""Run an experiment on Ray Tune."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from raynas.cli import configuring
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb's arguments."""
+    configuring.add_config(parser)
+    parser.add_argument("--name", help="name of the run and of its directory (default: CONFIG and the time)")
+    parser.add_argument(
+        "--storage",
+        default="runs",
+        metavar="URI",
+        help="where run directories go: a path, or a URI such as s3://...",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="ADDR",
+        help="join a running Ray cluster: host:port, or auto for one on this machine",
+    )
+
+
+def perform(arguments: argparse.Namespace) -> int:
+    """Runs it; the exit status is 1 where no trial succeeded."""
+    experiment = configuring.load(arguments, here=arguments.address is None)
+
+    from raynas.cli.outcome import report
+    from raynas.cli.progress import Progress
+    from raynas.storage import LocalFolder, folder
+    from raynas.tune import running
+
+    name = arguments.name or f"{Path(arguments.config).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    place = folder(arguments.storage)
+    if isinstance(place, LocalFolder):
+        place = LocalFolder(place.path.expanduser())
+    place = place.child(name)
+    print(f"run directory {place.uri}; starting Ray ...", flush=True)
+    started = time.monotonic()
+    run = running.run(experiment, place, name=name, address=arguments.address, on_event=Progress(experiment))
+    return report(run, experiment, place, time.monotonic() - started)

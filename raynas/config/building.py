@@ -1,0 +1,151 @@
+"""Plain data into frozen dataclasses, by their type hints, with every problem found in one pass."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+import pydantic
+
+from raynas.assets import suggestion
+from raynas.errors import InputError
+from raynas.lookup import Slot, find
+from raynas.yaml_document import KeyPath
+
+_FAILED = object()
+
+
+class Builder:
+    """Builds one object and gathers what is wrong with its data.
+
+    Attributes:
+        problems: What was found so far, each with the path of its value.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[tuple[KeyPath, str]] = []
+
+    def build(self, kind: type[Any], data: Any, path: KeyPath = ()) -> Any:
+        """An instance of a dataclass; None where a problem was found.
+
+        Args:
+            kind: The dataclass; its fields are the keys.
+            data: A mapping.
+            path: Where the data stand, for messages.
+        """
+        made = self._dataclass(kind, data, path)
+        return None if made is _FAILED else made
+
+    def _dataclass(self, kind: type[Any], data: Any, path: KeyPath) -> Any:
+        if not isinstance(data, Mapping):
+            return self._refuse(path, f"{_show(data)} is not a mapping of {', '.join(_fields(kind))}")
+        fields = _fields(kind)
+        hints = get_type_hints(kind, include_extras=True)
+        before = len(self.problems)
+        for key in data:
+            if key not in fields:
+                known = ", ".join(fields) or "no keys at all"
+                near = suggestion(str(key), list(fields))
+                self._refuse((*path, key), f"unknown key{near}. It takes {known}")
+        values = {
+            name: self._value(hints[name], data[name], (*path, name)) for name in fields if name in data
+        }
+        for name, entry in fields.items():
+            required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+            if required and name not in data:
+                self._refuse((*path, name), "is missing; it has no default")
+        if len(self.problems) > before:
+            return _FAILED
+        try:
+            return kind(**values)
+        except ValueError as error:
+            return self._blame(path, fields, str(error))
+
+    def _value(self, hint: Any, data: Any, path: KeyPath) -> Any:
+        slot = slot_of(hint)
+        if slot is not None:
+            if data is None and _optional(hint):
+                return None
+            return self._components(slot, data, path) if slot.many else self._component(slot, data, path)
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            return self._dataclass(hint, data, path)
+        return self._plain(hint, data, path)
+
+    def _components(self, slot: Slot, data: Any, path: KeyPath) -> Any:
+        if not isinstance(data, list):
+            return self._refuse(path, f"{_show(data)} is not a list; write [{data}] for one {slot.noun}")
+        made = tuple(self._component(slot, item, (*path, at)) for at, item in enumerate(data))
+        return _FAILED if _FAILED in made else made
+
+    def _component(self, slot: Slot, data: Any, path: KeyPath) -> Any:
+        if isinstance(data, str):
+            data = {"name": data}
+        if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+            return self._refuse(
+                path, f"{_show(data)} is not a {slot.noun}; write its name, or {{name: ..., its options}}"
+            )
+        try:
+            kind = find(slot.package, data["name"])
+        except InputError as error:
+            return self._refuse(path, str(error))
+        if not dataclasses.is_dataclass(kind):
+            return self._refuse(path, f"{data['name']} is not a dataclass, so its options are not known")
+        return self._dataclass(kind, {key: value for key, value in data.items() if key != "name"}, path)
+
+    def _plain(self, hint: Any, data: Any, path: KeyPath) -> Any:
+        if hint is Path:
+            return Path(data).absolute() if isinstance(data, str) else self._refuse(path, "give a path")
+        try:
+            # JSON's strict mode takes a list for a tuple and an int for a float, but no "5" and no true for 5
+            return pydantic.TypeAdapter(hint).validate_json(json.dumps(data), strict=True)
+        except pydantic.ValidationError as error:
+            for issue in error.errors():
+                inner = tuple(part for part in issue["loc"] if _in(data, part))
+                self._refuse((*path, *inner), f"{_show(issue['input'])}: {_lower(issue['msg'])}")
+            return _FAILED
+        except TypeError:
+            return self._refuse(path, f"{_show(data)} is not a value that YAML and JSON share")
+
+    def _blame(self, path: KeyPath, fields: Mapping[str, Any], message: str) -> Any:
+        name, colon, rest = message.partition(": ")
+        return self._refuse((*path, name), rest) if colon and name in fields else self._refuse(path, message)
+
+    def _refuse(self, path: KeyPath, message: str) -> Any:
+        self.problems.append((path, message))
+        return _FAILED
+
+
+def _fields(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
+    return {entry.name: entry for entry in dataclasses.fields(kind) if entry.init}
+
+
+def slot_of(hint: Any) -> Slot | None:
+    """The slot that a type hint names; None for a plain value."""
+    if get_origin(hint) is Annotated:
+        return next((extra for extra in get_args(hint)[1:] if isinstance(extra, Slot)), None)
+    if get_origin(hint) in (Union, types.UnionType):
+        return next((slot for part in get_args(hint) if (slot := slot_of(part)) is not None), None)
+    return None
+
+
+def _optional(hint: Any) -> bool:
+    return type(None) in get_args(hint)
+
+
+def _in(data: Any, part: int | str) -> bool:
+    if isinstance(data, Mapping):
+        return part in data
+    return isinstance(data, list) and isinstance(part, int)
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,99 @@
+"""The values that describe one experiment; their fields are the keys of a configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from raynas.lookup import Slot
+from raynas.search.asktell import Objective, SchedulerSpec, SearcherSpec, require_positive
+from raynas.search.scheduler.fifo import Fifo
+from raynas.trial import WorkloadSpec
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial holds while it runs.
+
+    Attributes:
+        cpu: CPU cores; also the number of threads that a trial computes with.
+        gpu: GPUs; a fraction lets trials share one.
+        custom: Amounts of the cluster's own resources by their names.
+    """
+
+    cpu: float = 1
+    gpu: float = 0
+    custom: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, amount in {"cpu": self.cpu, "gpu": self.gpu, **self.custom}.items():
+            if amount < 0:
+                raise ValueError(f"{name}: {amount} is negative; give 0 or more")
+        if self.cpu == 0 and self.gpu == 0:
+            raise ValueError("cpu: a trial needs some CPU or GPU; give cpu or gpu above 0")
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """How Ray Tune runs the trials; nothing here changes what they find.
+
+    Attributes:
+        max_concurrent: Trials at a time; None: as many as the cluster holds.
+        resources: Of each trial.
+        max_failures: Times that a trial whose worker was lost is started again from its last checkpoint.
+        checkpoint_every: Epochs between checkpoints of a trial; 0: none.
+        keep_checkpoints: Whether the last checkpoint of a trial stays when the trial has ended.
+        loggers: Loggers of Ray Tune to switch on.
+    """
+
+    max_concurrent: int | None = None
+    resources: Resources = field(default_factory=Resources)
+    max_failures: int = 2
+    checkpoint_every: int = 1
+    keep_checkpoints: bool = False
+    loggers: tuple[Literal["csv", "json", "mlflow", "tensorboard", "wandb"], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_concurrent is not None:
+            require_positive(max_concurrent=self.max_concurrent)
+        for name in ("max_failures", "checkpoint_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}: {getattr(self, name)} is negative; give 0 or more")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment: what is searched, how, on what and by which measure.
+
+    Attributes:
+        search_space: Name from ``search_spaces/``, or the path of a YAML file.
+        workload: What one trial runs.
+        searcher: Decides what to evaluate.
+        report: The metric that the search improves, and whether more of it is better.
+        dataset: What the trials train on; None for workloads that need none.
+        scheduler: Decides which trials go on.
+        seed: Of everything random in the run.
+        batch: Proposals that one trial evaluates, one after another; for evaluations of less than a second.
+        tune: How Ray Tune runs the trials.
+        smoke: Values by dotted path that ``--smoke`` sets, beyond the small counts that it sets by itself.
+    """
+
+    search_space: str
+    workload: Annotated[WorkloadSpec, Slot("raynas.workloads")]
+    searcher: Annotated[SearcherSpec, Slot("raynas.search.searcher")]
+    report: Objective
+    dataset: Annotated[Any, Slot("raynas.data.dataset")] | None = None
+    scheduler: Annotated[SchedulerSpec, Slot("raynas.search.scheduler")] = field(default_factory=Fifo)
+    seed: int = 0
+    batch: int = 1
+    tune: TuneOptions = field(default_factory=TuneOptions)
+    smoke: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_positive(batch=self.batch)
+        if self.batch > 1 and not isinstance(self.scheduler, Fifo):
+            raise ValueError(
+                f"batch: {self.batch} proposals a trial cannot be stopped one by one, as the scheduler does; "
+                "use batch: 1, or scheduler: fifo"
+            )

@@ -1,0 +1,142 @@
+"""Configuration files: found by name or path, overridden from the command line, checked as a whole."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raynas import assets
+from raynas.config.building import Builder
+from raynas.config.checking import check
+from raynas.config.experiment import Experiment
+from raynas.config.smoke import shrink
+from raynas.errors import ConfigError, InputError, Problem
+from raynas.yaml_document import Document, KeyPath, parse, parse_value
+from raynas.yaml_document import load as load_yaml
+
+
+@dataclass(frozen=True)
+class Override:
+    """One value set on top of a file.
+
+    Attributes:
+        path: Keys from the outermost in; numbers reach into lists.
+        value: As it would read in the file.
+        text: How the user wrote it, for messages.
+    """
+
+    path: KeyPath
+    value: Any
+    text: str
+
+
+def override(text: str) -> Override:
+    """Reads ``key.path=value``.
+
+    Raises:
+        InputError: No such form.
+    """
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise InputError(f"-o {text}: write key.path=value, as in -o searcher.d=2")
+    path = tuple(int(part) if part.isdigit() else part for part in parts)
+    return Override(path, parse_value(value), f"-o {text}")
+
+
+def load(
+    name: str, overrides: Sequence[Override] = (), *, smoke: bool = False, here: bool = True
+) -> Experiment:
+    """The experiment of a configuration file.
+
+    Args:
+        name: A name from ``tune_configs/``, or a path.
+        overrides: Values set on top of the file, in their order.
+        smoke: Whether to shrink it to seconds.
+        here: Whether the trials run on this machine, so that their files must be here.
+
+    Raises:
+        InputError: No such file.
+        ConfigError: Everything that is wrong with it.
+    """
+    return _build(load_yaml(assets.find("tune_configs", name)), overrides, smoke=smoke, here=here)
+
+
+def load_text(text: str, *, source: str, overrides: Sequence[Override] = (), here: bool = True) -> Experiment:
+    """The experiment of a configuration given as text; see ``load``.
+
+    Args:
+        text: YAML.
+        source: What to call it in messages.
+        overrides: Values set on top of the text, in their order.
+        here: Whether the trials run on this machine.
+    """
+    return _build(parse(text, source=source), overrides, smoke=False, here=here)
+
+
+def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, here: bool) -> Experiment:
+    data = copy.deepcopy(document.data)
+    if not isinstance(data, dict):
+        fields = ", ".join(field.name for field in dataclasses.fields(Experiment))
+        raise ConfigError([Problem("", f"holds no experiment; give a mapping of {fields}", document.source)])
+    overrides = list(overrides)
+    if smoke and isinstance(data.get("smoke"), dict):
+        overrides[:0] = [
+            Override(override(f"{key}=").path, value, f"smoke: {key}") for key, value in data["smoke"].items()
+        ]
+    for item in overrides:
+        _set(data, item)
+    builder = Builder()
+    experiment = builder.build(Experiment, data)
+    if not builder.problems:
+        experiment = shrink(experiment) if smoke else experiment
+        builder.problems.extend(check(experiment, here=here))
+    if builder.problems:
+        raise ConfigError(
+            [
+                Problem(".".join(map(str, path)), message, _place(document, overrides, path))
+                for path, message in builder.problems
+            ]
+        )
+    assert isinstance(experiment, Experiment)
+    return experiment
+
+
+def _set(data: dict[str, Any], item: Override) -> None:
+    place: Any = data
+    for at, key in enumerate(item.path):
+        last = at == len(item.path) - 1
+        if isinstance(place, list):
+            if not isinstance(key, int) or key >= len(place):
+                raise InputError(f"{item.text}: {_dotted(item.path[:at])} is a list of {len(place)}")
+        elif not isinstance(place, dict):
+            raise InputError(
+                f"{item.text}: {_dotted(item.path[:at])} is a single value; nothing lies below it"
+            )
+        elif not last and isinstance(place.get(key), str):
+            place[key] = {"name": place[key]}  # a component given by its name alone
+        elif not last and place.get(key) is None:
+            place[key] = {}
+        if last:
+            place[key] = item.value
+        else:
+            place = place[key]
+
+
+def _place(document: Document, overrides: Sequence[Override], path: KeyPath) -> str:
+    for item in reversed(overrides):
+        if item.path[: len(path)] == path or path[: len(item.path)] == item.path:
+            return item.text
+    return document.place(path)
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(map(str, path))
+
+
+def plain_overrides(values: Mapping[str, Any]) -> list[Override]:
+    """Overrides from dotted paths and values that are Python already."""
+    return [Override(override(f"{key}=").path, value, f"{key}: {value}") for key, value in values.items()]

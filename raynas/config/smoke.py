@@ -1,0 +1,39 @@
+"""``--smoke``: the same experiment, every part of it, at sizes that take seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from raynas.config.experiment import Experiment
+
+# Counts have the same names in every component, so one table of ceilings serves all of them.
+CEILINGS = {
+    "n_proposals": 3,
+    "n_nbr": 3,
+    "n_initial": 2,
+    "epochs": 2,
+    "max_batches": 4,
+    "channels": 4,
+    "cells": 1,
+}
+
+
+def shrink(experiment: Experiment) -> Experiment:
+    """The experiment with every count at or below its ceiling; a count that is None becomes the ceiling."""
+    shrunk = _shrink(experiment)
+    assert isinstance(shrunk, Experiment)
+    return shrunk
+
+
+def _shrink(value: Any) -> Any:
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    changed = {}
+    for field in dataclasses.fields(value):
+        old = getattr(value, field.name)
+        ceiling = CEILINGS.get(field.name)
+        new = _shrink(old) if ceiling is None else ceiling if old is None else min(old, ceiling)
+        if new is not old and new != old:
+            changed[field.name] = new
+    return dataclasses.replace(value, **changed) if changed else value

@@ -1,0 +1,1 @@
+"""Datasets: where images come from. One file, one dataset; NumPy only."""

@@ -1,0 +1,416 @@
+"""One run: a searcher and a scheduler, the facts they decide by, and the journal that keeps the facts.
+
+Every driver (Ray Tune, a simulated cluster, a for-loop) takes work from a ``Run`` and brings back what
+happened. Each fact is written to the journal before it takes effect, and a run that was interrupted is this
+same object with the journal's facts put in again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from raynas.errors import InputError
+from raynas.journal import Journal, Record
+from raynas.search.asktell import (
+    Decision,
+    Failure,
+    Objective,
+    Outcome,
+    Proposal,
+    Report,
+    Scheduler,
+    Score,
+    Searcher,
+)
+from raynas.spaces import Architecture, get_space
+
+Status = Literal["pending", "running", "paused", "finished", "failed", "reused"]
+
+
+@dataclass
+class Standing:
+    """Where one proposal stands.
+
+    Attributes:
+        proposal: What was asked for.
+        status: ``reused`` for a proposal that takes an earlier one's outcome.
+        epoch: Epochs reported so far.
+        checkpoint: Where its last checkpoint lies, relative to the run's folder.
+        outcome: Its last report, or its failure.
+    """
+
+    proposal: Proposal
+    status: Status = "pending"
+    epoch: int = 0
+    checkpoint: str | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A proposal to run, from its last checkpoint if it has one."""
+
+    proposal: Proposal
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many proposals there are of each kind.
+
+    Attributes:
+        nominal: Proposals made, as the papers count budgets.
+        unique: Proposals that are or were run; the others take an earlier outcome.
+        finished: Unique proposals that ended with a result.
+        failed: Unique proposals that ended without one.
+    """
+
+    nominal: int = 0
+    unique: int = 0
+    finished: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Something that happened to a proposal.
+
+    Attributes:
+        proposal_id: Which.
+        outcome: A report, or the failure that ended it.
+        done: Whether the report was its last.
+    """
+
+    proposal_id: int
+    outcome: Outcome
+    done: bool = False
+
+
+class Run:
+    """The state of a search, and the only place that changes it.
+
+    Args:
+        searcher: At its beginning.
+        scheduler: At its beginning.
+        objective: What the searcher improves.
+        journal: Where facts go.
+        on_event: Called with every fact once it is in the journal.
+        clock: Gives the seconds that facts are stamped with.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        scheduler: Scheduler,
+        objective: Objective,
+        journal: Journal,
+        *,
+        on_event: Callable[[Record], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._searcher = searcher
+        self._scheduler = scheduler
+        self._objective = objective
+        self._journal = journal
+        self._on_event = on_event
+        self._clock = clock
+        self._standings: dict[int, Standing] = {}
+        self._first: dict[Any, int] = {}
+        self._waiting: dict[int, list[int]] = {}
+        self._unwritten: list[Record] = []
+        self._queue: list[int] = []
+        self._paused: dict[int, None] = {}
+        self._counts = {"nominal": 0, "unique": 0, "finished": 0, "failed": 0}
+        self._live = 0
+        self._best: Score | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """How many proposals there are of each kind."""
+        return Counts(**self._counts)
+
+    @property
+    def best(self) -> Score | None:
+        """The best score so far; of equal ones the earliest proposal's."""
+        return self._best
+
+    @property
+    def first_failure(self) -> Failure | None:
+        """The failure of the earliest proposal that failed; None where none did."""
+        outcomes = (standing.outcome for standing in self._standings.values())
+        return next((outcome for outcome in outcomes if isinstance(outcome, Failure)), None)
+
+    @property
+    def live(self) -> int:
+        """Number of proposals handed out and not yet ended or paused."""
+        return self._live
+
+    @property
+    def paused(self) -> tuple[int, ...]:
+        """Ids of the paused proposals, longest paused first."""
+        return tuple(self._paused)
+
+    def standing(self, proposal_id: int) -> Standing:
+        """Where a proposal stands."""
+        return self._standings[proposal_id]
+
+    def take(self, n: int = 1) -> list[Assignment]:
+        """Up to ``n`` proposals to run; none where outcomes are missing, or for good when nothing is live."""
+        taken = self._queue[:n]
+        del self._queue[: len(taken)]
+        while len(taken) < n and (proposal := self._searcher.ask()) is not None:
+            proposal = self._admit(proposal)
+            self._unwritten.append(_proposal_record(proposal))
+            if proposal.reuses is None:
+                taken.append(proposal.id)
+            else:
+                self._reuse(proposal)
+        self._live += len(taken)
+        self._flush()
+        standings = [self._standings[proposal_id] for proposal_id in taken]
+        for standing in standings:
+            standing.status = "running"
+        return [Assignment(standing.proposal, standing.checkpoint) for standing in standings]
+
+    def report(self, proposal_id: int, report: Report, *, done: bool) -> Decision:
+        """A proposal has trained one step more; see ``record``."""
+        return self.record([Progress(proposal_id, report, done=done)])[0]
+
+    def fail(self, proposal_id: int, failure: Failure) -> None:
+        """A proposal has ended without a result; see ``record``."""
+        self.record([Progress(proposal_id, failure, done=True)])
+
+    def record(self, progress: Sequence[Progress]) -> list[Decision]:
+        """What happened to some proposals, made durable together.
+
+        An epoch that is already known is ignored, and so is all that comes after a proposal's end: the first
+        report counts.
+
+        Returns:
+            What becomes of each trial.
+
+        Raises:
+            InputError: A last report lacks the objective's metric.
+        """
+        for item in progress:
+            if item.done:
+                self._objective.value(item.outcome)
+        decisions = [self._record_one(item) for item in progress]
+        self._flush()
+        return decisions
+
+    def checkpoint(self, proposal_id: int, epoch: int, path: str) -> None:
+        """A checkpoint of a proposal lies at a path relative to the run's folder."""
+        self._unwritten.append({"kind": "checkpoint", "id": proposal_id, "epoch": epoch, "path": path})
+        self._standings[proposal_id].checkpoint = path
+        self._flush()
+
+    def next_to_resume(self) -> int | None:
+        """The paused proposal that the scheduler wants to go on; None where none should."""
+        if not self._paused:
+            return None
+        return self._scheduler.next_to_run((), tuple(self._paused))
+
+    def resume(self, proposal_id: int) -> Assignment:
+        """A paused proposal goes on, from its last checkpoint."""
+        self._unwritten.append({"kind": "resume", "id": proposal_id})
+        self._apply_resume(proposal_id)
+        self._flush()
+        standing = self._standings[proposal_id]
+        return Assignment(standing.proposal, standing.checkpoint)
+
+    def replay(self, records: Iterable[Record]) -> None:
+        """Puts the facts of an interrupted run in again; to be called once, before anything else.
+
+        Afterwards ``take`` hands out the proposals that were live, oldest first, then new ones.
+
+        Raises:
+            InputError: The journal holds what this searcher would not have proposed.
+        """
+        scored: set[int] = set()
+        for record in records:
+            self._replay_one(record, scored)
+        over = ("finished", "failed", "reused", "paused")
+        self._queue = sorted(key for key, standing in self._standings.items() if standing.status not in over)
+        self._live = 0
+        self._unwritten = [record for record in self._unwritten if record["id"] not in scored]
+        self._flush()
+
+    def _replay_one(self, record: Record, scored: set[int]) -> None:
+        match record["kind"]:
+            case "proposal":
+                self._replay_proposal(record)
+            case "report":
+                report = Report(record["metrics"], record["epoch"], record["cost_s"])
+                self._apply_report(record["id"], report, done=record["done"])
+            case "failure":
+                failure = Failure(
+                    record["failure"], record["message"], record["epoch"], record["detail"]
+                )
+                self._end(record["id"], failure, "failed")
+            case "checkpoint":
+                self._standings[record["id"]].checkpoint = record["path"]
+            case "resume":
+                self._apply_resume(record["id"])
+            case "score":
+                scored.add(record["id"])
+
+    def _replay_proposal(self, record: Record) -> None:
+        proposal = self._searcher.ask()
+        made = None if proposal is None else _proposal_record(self._admit(proposal))
+        if made is None or any(record[key] != value for key, value in made.items()):
+            raise InputError(
+                f"the journal's proposal {record['id']} is {record['architecture']}, but the configuration "
+                f"now gives {made and made['architecture']}: config.yaml was changed, or another version of "
+                "raynas made the run; start a new run instead"
+            )
+        if record["reuses"] is None:
+            self._live += 1
+        else:
+            self._reuse(self._standings[record["id"]].proposal)
+
+    def _record_one(self, item: Progress) -> Decision:
+        standing = self._standings[item.proposal_id]
+        if standing.status in ("finished", "failed"):
+            return "stop"
+        outcome = item.outcome
+        if isinstance(outcome, Failure):
+            self._unwritten.append(_failure_record(item.proposal_id, outcome))
+            self._end(item.proposal_id, outcome, "failed")
+            return "stop"
+        if outcome.epoch <= standing.epoch and not item.done:
+            return "continue"
+        self._unwritten.append(_report_record(item.proposal_id, outcome, done=item.done))
+        at = len(self._unwritten)
+        decision = self._apply_report(item.proposal_id, outcome, done=item.done)
+        if decision != "continue" and not item.done:
+            line = {"kind": "decision", "id": item.proposal_id, "epoch": outcome.epoch, "decision": decision}
+            self._unwritten.insert(at, line)
+        return decision
+
+    def _admit(self, proposal: Proposal) -> Proposal:
+        key = (proposal.architecture, tuple(sorted(proposal.config.items())))
+        first = self._first.setdefault(key, proposal.id)
+        self._counts["nominal"] += 1
+        if first == proposal.id:
+            self._counts["unique"] += 1
+            self._standings[proposal.id] = Standing(proposal)
+            return proposal
+        proposal = replace(proposal, reuses=first)
+        self._standings[proposal.id] = Standing(proposal, "reused")
+        return proposal
+
+    def _reuse(self, proposal: Proposal) -> None:
+        assert proposal.reuses is not None
+        earlier = self._standings[proposal.reuses]
+        if earlier.status in ("finished", "failed") and earlier.outcome is not None:
+            self._tell(proposal.id, earlier.outcome)
+        else:
+            self._waiting.setdefault(proposal.reuses, []).append(proposal.id)
+
+    def _apply_report(self, proposal_id: int, report: Report, *, done: bool) -> Decision:
+        standing = self._standings[proposal_id]
+        standing.epoch = report.epoch
+        standing.outcome = report
+        decision = self._scheduler.report(proposal_id, report)
+        if done or decision == "stop":
+            self._end(proposal_id, report, "finished")
+            return "stop"
+        if decision == "pause":
+            standing.status = "paused"
+            self._paused[proposal_id] = None
+            self._live -= 1
+        return decision
+
+    def _apply_resume(self, proposal_id: int) -> None:
+        del self._paused[proposal_id]
+        self._standings[proposal_id].status = "running"
+        self._live += 1
+
+    def _end(self, proposal_id: int, outcome: Outcome, status: Literal["finished", "failed"]) -> None:
+        standing = self._standings[proposal_id]
+        if standing.status == "paused":
+            del self._paused[proposal_id]
+        else:
+            self._live -= 1
+        standing.status = status
+        standing.outcome = outcome
+        self._counts[status] += 1
+        for key in (proposal_id, *self._waiting.pop(proposal_id, ())):
+            self._tell(key, outcome)
+
+    def _tell(self, proposal_id: int, outcome: Outcome) -> None:
+        score = self._searcher.tell(proposal_id, outcome)
+        if score is None:
+            return
+        self._unwritten.append(
+            {
+                "kind": "score",
+                "id": score.proposal_id,
+                "value": score.value,
+                "n": score.n,
+                "n_failed": score.n_failed,
+            }
+        )
+        if score.value is None:
+            return
+        if self._best is None or self._rank(score) < self._rank(self._best):
+            self._best = score
+
+    def _rank(self, score: Score) -> tuple[float, int]:
+        assert score.value is not None
+        return self._objective.cost(score.value), score.proposal_id
+
+    def _flush(self) -> None:
+        now = round(self._clock(), 3)
+        records = [{**record, "time": now} for record in self._unwritten]
+        self._unwritten = []
+        self._journal.append(records)
+        if self._on_event is not None:
+            for record in records:
+                self._on_event(record)
+
+
+def _proposal_record(proposal: Proposal) -> dict[str, Any]:
+    return {
+        "kind": "proposal",
+        "id": proposal.id,
+        "architecture": None if proposal.architecture is None else str(proposal.architecture),
+        "config": dict(proposal.config),
+        "role": proposal.role,
+        "group": proposal.group,
+        "reuses": proposal.reuses,
+    }
+
+
+def proposal_of(record: Record, space: str) -> Proposal:
+    """The proposal that a line of the journal tells of."""
+    text = record["architecture"]
+    architecture: Architecture | None = None if text is None else get_space(space).parse(text)
+    config: Mapping[str, Any] = record["config"]
+    return Proposal(record["id"], architecture, config, record["role"], record["group"], record["reuses"])
+
+
+def _report_record(proposal_id: int, report: Report, *, done: bool) -> dict[str, Any]:
+    return {
+        "kind": "report",
+        "id": proposal_id,
+        "epoch": report.epoch,
+        "metrics": dict(report.metrics),
+        "cost_s": report.cost_s,
+        "done": done,
+    }
+
+
+def _failure_record(proposal_id: int, failure: Failure) -> dict[str, Any]:
+    return {
+        "kind": "failure",
+        "id": proposal_id,
+        "failure": failure.kind,
+        "message": failure.message,
+        "epoch": failure.epoch,
+        "detail": failure.detail,
+    }

@@ -1,0 +1,1 @@
+"""Schedulers: which trials go on, wait or end. One file, one scheduler."""

@@ -1,0 +1,1 @@
+"""Searchers: what to evaluate next. One file, one searcher."""

@@ -1,0 +1,1 @@
+"""Networks of an architecture: operations, discrete networks, supernets, and what they cost."""

@@ -1,0 +1,1 @@
+"""The Ray layer: the only room that imports ray."""

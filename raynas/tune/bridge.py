@@ -1,0 +1,119 @@
+"""Between Tune's trials and a run's proposals: who evaluates what, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from raynas.errors import InputError
+from raynas.search.asktell import Decision, Failure
+from raynas.search.run import Assignment, Progress, Run
+from raynas.tune.trainable import PROGRESS
+
+
+class Bridge:
+    """Keeps the run informed of Tune's trials.
+
+    Attributes:
+        run: The run.
+        refusal: Why a result could not be recorded, if that ended the attempt.
+
+    Args:
+        run: The run.
+        batch: Proposals to a trial.
+        max_concurrent: Trials at a time; None: any number.
+    """
+
+    def __init__(self, run: Run, *, batch: int, max_concurrent: int | None) -> None:
+        self.run = run
+        self._batch = batch
+        self._max_concurrent = max_concurrent
+        self._ids: dict[str, list[int]] = {}
+        self._trial_of: dict[int, str] = {}
+        self.refusal: InputError | None = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing runs, and nothing ever will: what is paused then stays so."""
+        run = self.run
+        return run.live == 0 and run.next_to_resume() is None and len(self._ids) <= len(run.paused)
+
+    def assign(self, trial_id: str) -> list[Assignment]:
+        """Proposals for a new trial; none where it has to wait, or for good when ``exhausted``."""
+        if not self._room:
+            return []
+        resumable = self.run.next_to_resume()
+        if resumable is not None and resumable not in self._trial_of:
+            # paused in an earlier attempt, so that no trial of Tune's holds it
+            assignments = [self.run.resume(resumable)]
+        else:
+            assignments = self.run.take(self._batch)
+        if assignments:
+            ids = [assignment.proposal.id for assignment in assignments]
+            self._ids[trial_id] = ids
+            self._trial_of.update(dict.fromkeys(ids, trial_id))
+        return assignments
+
+    def resume(self) -> str | None:
+        """The paused trial of Tune's that shall go on now; it is taken to do so from here on."""
+        if not self._room:
+            return None
+        proposal_id = self.run.next_to_resume()
+        if proposal_id is None or (trial_id := self._trial_of.get(proposal_id)) is None:
+            return None
+        self.run.resume(proposal_id)
+        return trial_id
+
+    def result(self, result: dict[str, Any]) -> Decision:
+        """Records what a trial reported; the same result may be given twice.
+
+        Returns:
+            What becomes of the trial.
+        """
+        progress: Sequence[Progress] = result.get(PROGRESS, ())
+        try:
+            decisions = self.run.record(progress)
+        except InputError as error:
+            self.refusal = error  # Tune turns what callbacks raise into a TuneError
+            raise
+        return decisions[-1] if decisions and self._batch == 1 else "continue"
+
+    def checkpoint(self, result: dict[str, Any], path: str) -> str | None:
+        """Records a checkpoint that a trial made after a result.
+
+        Args:
+            result: The trial's last.
+            path: Of the checkpoint, relative to the run's folder.
+
+        Returns:
+            The path of the one that it replaces.
+        """
+        progress: Sequence[Progress] = result.get(PROGRESS, ())
+        if not progress or progress[-1].done or isinstance(progress[-1].outcome, Failure):
+            return None
+        proposal_id, epoch = progress[-1].proposal_id, progress[-1].outcome.epoch
+        previous = self.run.standing(proposal_id).checkpoint
+        self.run.checkpoint(proposal_id, epoch, path)
+        return previous if previous != path else None
+
+    def ended(self, trial_id: str) -> list[str]:
+        """A trial of Tune's is over; gives the paths of the checkpoints that nobody needs any more."""
+        ids = self._ids.pop(trial_id, [])
+        for proposal_id in ids:
+            del self._trial_of[proposal_id]
+        standings = [self.run.standing(proposal_id) for proposal_id in ids]
+        return [
+            standing.checkpoint
+            for standing in standings
+            if standing.checkpoint is not None and standing.status in ("finished", "failed")
+        ]
+
+    def lost(self, trial_id: str, message: str) -> None:
+        """A trial of Tune's cannot go on: its unfinished proposals have failed."""
+        failure = Failure("lost", message)
+        self.run.record([Progress(proposal_id, failure, done=True) for proposal_id in self._ids[trial_id]])
+
+    @property
+    def _room(self) -> bool:
+        running = len(self._ids) - sum(proposal_id in self._trial_of for proposal_id in self.run.paused)
+        return self._max_concurrent is None or running < self._max_concurrent

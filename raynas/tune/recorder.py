@@ -1,0 +1,66 @@
+"""Tune's callbacks into the run: results, checkpoints, losses and ends."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ray.tune import Callback, Checkpoint
+from ray.tune.experiment import Trial
+
+from raynas.storage import Folder, remove
+from raynas.tune.bridge import Bridge
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder(Callback):
+    """Tells the run what Tune says, and removes checkpoints that nobody needs any more.
+
+    Args:
+        bridge: To the run.
+        folder: The run's folder.
+        keep_checkpoints: Whether those of ended trials stay.
+    """
+
+    def __init__(self, bridge: Bridge, folder: Folder, *, keep_checkpoints: bool) -> None:
+        self._bridge = bridge
+        self._folder = folder
+        self._keep = keep_checkpoints
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Records results that no scheduler was asked about: the last ones."""
+        self._bridge.result(result)
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **info: Any
+    ) -> None:
+        """Records where a checkpoint lies, then removes the one before it."""
+        path = checkpoint.path.removeprefix(self._folder.root).lstrip("/")
+        previous = self._bridge.checkpoint(trial.last_result, path)
+        if previous is not None:
+            self._remove(previous)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Forgets a trial that ended as it should."""
+        self._end(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Records the failure of a trial whose worker was lost more often than it may be."""
+        error = trial.get_error()
+        self._bridge.lost(trial.trial_id, f"worker lost: {error}".splitlines()[0])
+        self._end(trial)
+
+    def _end(self, trial: Trial) -> None:
+        unneeded = self._bridge.ended(trial.trial_id)
+        if not self._keep:
+            for path in unneeded:
+                self._remove(path)
+
+    def _remove(self, path: str) -> None:
+        try:
+            remove(self._folder, path)
+        except OSError as error:
+            _log.warning("%s/%s could not be removed: %s", self._folder.uri, path, error)

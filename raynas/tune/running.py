@@ -1,0 +1,291 @@
+"""Runs an experiment on Ray Tune, and goes on with one that was interrupted.
+
+Every attempt is a fresh Tune experiment in a folder of its own. What the run knows it knows from its journal,
+so Tune's snapshots are never read: they hold no scheduler, and lag behind (Ray 2.60).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+from ray.exceptions import RayError
+from ray.tune.error import TuneError
+
+import raynas
+from raynas import journal, results
+from raynas.config import Experiment, Override, load_text, to_yaml
+from raynas.errors import InputError, RaynasError
+from raynas.journal import Journal, Record
+from raynas.search.asktell import SearchContext
+from raynas.search.run import Run
+from raynas.spaces import get_space
+from raynas.storage import Folder
+from raynas.tune import cluster
+from raynas.tune.bridge import Bridge
+from raynas.tune.recorder import Recorder
+from raynas.tune.scheduler_adaptor import SchedulerAdaptor
+from raynas.tune.searcher_adaptor import SearcherAdaptor
+from raynas.tune.trainable import Evaluation, Setting
+
+CONFIG = "config.yaml"
+ATTEMPTS = "attempts"
+
+EventHandler = Callable[[Record, Run], None]
+
+
+class InterruptedRunError(RaynasError):
+    """The run was interrupted; nothing is lost."""
+
+    exit_status = 130
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    experiment: Experiment
+    folder: Folder
+    number: int
+    address: str | None
+
+
+def run(
+    experiment: Experiment,
+    folder: Folder,
+    *,
+    name: str,
+    address: str | None = None,
+    on_event: EventHandler | None = None,
+) -> Run:
+    """Runs an experiment to its end.
+
+    Args:
+        experiment: What to run.
+        folder: Where its files go; it must not hold a run yet.
+        name: Of the run.
+        address: Of a Ray cluster; see ``raynas.tune.cluster.connected``.
+        on_event: Called with every fact once it is in the journal, and with the run.
+
+    Returns:
+        The run at its end.
+
+    Raises:
+        InputError: The folder holds a run; there is no such cluster; a trial wants more than there is.
+        InterruptedRunError: Ctrl-C; ``resume`` goes on.
+    """
+    if folder.names():
+        raise InputError(
+            f"{folder.uri} is there already; go on with it by 'raynas resume {folder.uri}', "
+            "or give another --name"
+        )
+    with cluster.connected(address):
+        cluster.slots(experiment.tune.resources, fixed=address is None)
+        folder.write(CONFIG, to_yaml(experiment).encode())
+        book = journal.open_for_append(folder)
+        try:
+            book.append([_header(experiment, name)])
+            return _attempt(_Attempt(experiment, folder, 1, address), book, (), on_event)
+        finally:
+            book.close()
+
+
+def resume(
+    folder: Folder,
+    *,
+    overrides: Sequence[Override] = (),
+    address: str | None = None,
+    on_event: EventHandler | None = None,
+) -> Run:
+    """Goes on with a run that was interrupted; a run that has ended is returned as it is.
+
+    Args:
+        folder: The run's.
+        overrides: New values for keys under ``tune``: another cluster may hold more trials.
+        address: As for ``run``.
+        on_event: As for ``run``.
+
+    Returns:
+        The run at its end.
+
+    Raises:
+        InputError: The folder holds no run, another process is running it, or its configuration was changed.
+        InterruptedRunError: Ctrl-C; it can be resumed again.
+    """
+    records = journal.read(folder)
+    results.header(records)
+    if foreign := [item.text for item in overrides if item.path[0] != "tune"]:
+        raise InputError(f"{foreign[0]}: a resumed run keeps its configuration; only tune.* can be changed")
+    experiment = experiment_of(folder, overrides, here=address is None)
+    if any(record["kind"] == "end" for record in records):
+        return _restored(experiment, journal.MemoryJournal(), records, None)
+    book = journal.open_for_append(folder)
+    try:
+        records = journal.read(folder)  # again, now that nobody else writes
+        number = 1 + sum(record["kind"] == "attempt" for record in records)
+        with cluster.connected(address):
+            cluster.slots(experiment.tune.resources, fixed=address is None)
+            return _attempt(_Attempt(experiment, folder, number, address), book, records, on_event)
+    finally:
+        book.close()
+
+
+def experiment_of(folder: Folder, overrides: Sequence[Override] = (), *, here: bool) -> Experiment:
+    """The experiment of a run.
+
+    Args:
+        folder: The run's.
+        overrides: Values set on top of its configuration.
+        here: Whether its trials run on this machine, so that their files must be here.
+
+    Raises:
+        InputError: The folder holds no configuration, or one that was changed for the worse.
+    """
+    try:
+        text = folder.read(CONFIG).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{folder.uri}/{CONFIG}: cannot be read: {error}") from error
+    return load_text(text, source=f"{folder.uri}/{CONFIG}", overrides=overrides, here=here)
+
+
+def _restored(
+    experiment: Experiment, book: Journal, records: Sequence[Record], on_event: EventHandler | None
+) -> Run:
+    def told(record: Record) -> None:
+        if on_event is not None:
+            on_event(record, made)
+
+    context = SearchContext(get_space(experiment.search_space), experiment.report, experiment.seed)
+    searcher = experiment.searcher.start(context)
+    scheduler = experiment.scheduler.start(experiment.report)
+    made = Run(searcher, scheduler, experiment.report, book, on_event=told)
+    made.replay(records)
+    return made
+
+
+def _attempt(
+    attempt: _Attempt, book: Journal, records: Sequence[Record], on_event: EventHandler | None
+) -> Run:
+    experiment, folder = attempt.experiment, attempt.folder
+    book.append(
+        [{"kind": "attempt", "number": attempt.number, "host": socket.gethostname(), "time": time.time()}]
+    )
+    made = _restored(experiment, book, records, on_event)
+    options = experiment.tune
+    slots = cluster.slots(options.resources, fixed=attempt.address is None)
+    bridge = Bridge(made, batch=experiment.batch, max_concurrent=options.max_concurrent)
+    pending = options.max_concurrent or (slots if attempt.address is None else max(slots, 16))
+    try:
+        with _environment(TUNE_MAX_PENDING_TRIALS_PG=str(pending)):
+            _tune(attempt, bridge)
+    except (TuneError, RayError) as error:
+        if bridge.refusal is not None:
+            raise bridge.refusal from error
+        raise
+    if not bridge.exhausted:
+        raise InterruptedRunError(f"interrupted; nothing is lost: go on with 'raynas resume {folder.uri}'")
+    book.append([{"kind": "end", "time": time.time()}])
+    results.keep(folder)
+    return made
+
+
+def _tune(attempt: _Attempt, bridge: Bridge) -> None:
+    experiment, folder = attempt.experiment, attempt.folder
+    resources = experiment.tune.resources
+    bundle = {"CPU": resources.cpu, "GPU": resources.gpu, **resources.custom}
+    place = folder.child(ATTEMPTS)
+    trainable: Any = tune.with_parameters(Evaluation, setting=Setting(experiment, folder.uri))
+    tune.run(
+        trainable,
+        name=f"{attempt.number:04d}",
+        num_samples=-1,
+        resources_per_trial=tune.PlacementGroupFactory([{key: n for key, n in bundle.items() if n > 0}]),
+        storage_path=place.root if "://" not in place.uri else place.uri,
+        search_alg=SearcherAdaptor(bridge),
+        scheduler=SchedulerAdaptor(bridge),
+        callbacks=[
+            Recorder(bridge, folder, keep_checkpoints=experiment.tune.keep_checkpoints),
+            *_loggers(experiment.tune.loggers),
+        ],
+        # the recorder removes checkpoints; Tune, told to, would snapshot the experiment at each one
+        checkpoint_config=tune.CheckpointConfig(num_to_keep=None),
+        max_failures=experiment.tune.max_failures,
+        reuse_actors=True,
+        raise_on_failed_trial=False,
+        trial_name_creator=lambda trial: f"trial_{trial.trial_id}",
+        trial_dirname_creator=lambda trial: f"trial_{trial.trial_id}",
+        verbose=0,
+    )
+
+
+def _loggers(names: Sequence[str]) -> Iterator[tune.Callback]:
+    for name in names:
+        try:
+            yield _logger(name)
+        except ImportError as error:
+            raise InputError(
+                f"tune.loggers: {name}: {error}; install it with pip install 'raynas[{name}]'"
+            ) from error
+
+
+def _logger(name: str) -> tune.Callback:
+    from ray.tune import logger
+
+    match name:
+        case "csv":
+            return logger.CSVLoggerCallback()
+        case "json":
+            return logger.JsonLoggerCallback()
+        case "tensorboard":
+            return logger.TBXLoggerCallback()
+        case "mlflow":
+            from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+            return MLflowLoggerCallback()
+        case _:
+            from ray.air.integrations.wandb import WandbLoggerCallback
+
+            return WandbLoggerCallback()
+
+
+@contextmanager
+def _environment(**extra: str) -> Iterator[None]:
+    """Tune's settings that are environment variables alone; one that the user has set stays."""
+    wanted = {
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # snapshots are never read
+        "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        **extra,
+    }
+    missing = {key: value for key, value in wanted.items() if key not in os.environ}
+    os.environ.update(missing)
+    levels = {key: logging.getLogger(key).level for key in ("ray.tune", "ray.train")}
+    for key in levels:
+        logging.getLogger(key).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for key in missing:
+            del os.environ[key]
+        for key, level in levels.items():
+            logging.getLogger(key).setLevel(level)
+
+
+def _header(experiment: Experiment, name: str) -> Record:
+    return {
+        "kind": "run",
+        "version": 1,
+        "raynas": raynas.__version__,
+        "name": name,
+        "space": experiment.search_space,
+        "metric": experiment.report.metric,
+        "mode": experiment.report.mode,
+        "seed": experiment.seed,
+        "time": time.time(),
+    }

@@ -1,0 +1,168 @@
+"""The one Trainable: evaluates the proposals of one Tune trial, one after another, an epoch at a time."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
+
+from raynas import seeding
+from raynas.config import Experiment
+from raynas.search.asktell import Failure, Report
+from raynas.search.run import Assignment, Progress
+from raynas.storage import folder
+from raynas.trial import Diverged, Trial, Workload
+
+PROGRESS = "progress"
+ASSIGNMENTS = "assignments"
+
+# A batch reports at least this often, so that its finished proposals are soon safe and seen.
+SLICE_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a run share.
+
+    Attributes:
+        experiment: The run's experiment.
+        run_uri: The run's folder, where checkpoints are found again.
+    """
+
+    experiment: Experiment
+    run_uri: str
+
+
+class Evaluation(tune.Trainable):
+    """Runs the workload of each assigned proposal.
+
+    What a workload raises ends its proposal with a recorded failure, never the trial: only the loss of the
+    worker itself is left to Tune, which starts the trial again from its last checkpoint.
+    """
+
+    _setting: Setting
+    _assignments: Sequence[Assignment]
+    _current: int | None
+    _workload: Workload | None
+
+    def setup(self, config: dict[str, Any], setting: Setting) -> None:  # type: ignore[override]
+        """Takes the trial's assignments; see ``ray.tune.Trainable``."""
+        self._setting = setting
+        self._assign(config[ASSIGNMENTS])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Takes another trial's assignments in the same process."""
+        self._assign(new_config[ASSIGNMENTS])
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One epoch of one proposal; of a batch, as many as fit into a second."""
+        ends_at = time.monotonic() + SLICE_S
+        progress = [self._advance()]
+        while len(self._assignments) > 1 and self._current is not None and time.monotonic() < ends_at:
+            progress.append(self._advance())
+        last = progress[-1]
+        result: dict[str, Any] = {PROGRESS: progress, DONE: self._current is None}
+        if isinstance(last.outcome, Report):
+            result.update(last.outcome.metrics, epoch=last.outcome.epoch)
+            every = self._setting.experiment.tune.checkpoint_every
+            result[SHOULD_CHECKPOINT] = bool(every) and not last.done and last.outcome.epoch % every == 0
+        return result
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Writes the state of the proposal at hand."""
+        from raynas.workloads import _checkpoint
+
+        state = None if self._workload is None else self._workload.state_dict()
+        proposal_id = None if self._current is None else self._assignments[self._current].proposal.id
+        _checkpoint.write({"proposal": proposal_id, "state": state}, Path(checkpoint_dir))
+
+    def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]
+        """Goes on from a checkpoint of this trial."""
+        saved = _read(Path(checkpoint))
+        ids = [assignment.proposal.id for assignment in self._assignments]
+        if saved is None or saved["proposal"] not in ids:
+            return
+        self._current = ids.index(saved["proposal"])
+        self._workload = None
+        if saved["state"] is not None:
+            self._workload = self._start(self._assignments[self._current])
+            self._workload.load_state_dict(saved["state"])
+
+    def cleanup(self) -> None:
+        """Lets go of the workload."""
+        self._workload = None
+
+    def _assign(self, assignments: Sequence[Assignment]) -> None:
+        self._assignments = assignments
+        self._current = 0
+        self._workload = None
+
+    def _advance(self) -> Progress:
+        assert self._current is not None
+        assignment = self._assignments[self._current]
+        proposal_id = assignment.proposal.id
+        try:
+            if self._workload is None:
+                self._workload = self._start(assignment)
+                self._go_on(self._workload, assignment)
+            report = self._workload.step()
+            done = self._workload.done
+            progress = Progress(proposal_id, report, done=done)
+        except Diverged as error:
+            progress = Progress(proposal_id, Failure("diverged", str(error), error.epoch), done=True)
+        except Exception as error:
+            _log.exception("proposal %d failed", proposal_id)
+            message = f"{type(error).__name__}: {error}".splitlines()[0]
+            failure = Failure("error", message, None, traceback.format_exc())
+            progress = Progress(proposal_id, failure, done=True)
+        if progress.done:
+            self._workload = None
+            following = self._current + 1
+            self._current = following if following < len(self._assignments) else None
+        return progress
+
+    def _start(self, assignment: Assignment) -> Workload:
+        experiment = self._setting.experiment
+        proposal = assignment.proposal
+        resources = experiment.tune.resources
+        name = str(proposal.architecture) if proposal.architecture is not None else repr(proposal.config)
+        trial = Trial(
+            space=experiment.search_space,
+            architecture=proposal.architecture,
+            dataset=experiment.dataset,
+            seed=seeding.derive(experiment.seed, "trial", name),
+            device="cuda" if resources.gpu > 0 else "cpu",
+            n_threads=max(1, int(resources.cpu)),
+            config=proposal.config,
+        )
+        return experiment.workload.start(trial)
+
+    def _go_on(self, workload: Workload, assignment: Assignment) -> None:
+        if assignment.checkpoint is None:
+            return
+        with tempfile.TemporaryDirectory() as copy:
+            place = folder(self._setting.run_uri).child(assignment.checkpoint)
+            for name in place.names():
+                Path(copy, name).write_bytes(place.read(name))
+            saved = _read(Path(copy))
+        if saved is None or saved["proposal"] != assignment.proposal.id or saved["state"] is None:
+            _log.warning("proposal %d starts anew: its checkpoint is gone", assignment.proposal.id)
+            return
+        workload.load_state_dict(saved["state"])
+
+
+def _read(directory: Path) -> Any:
+    from raynas.workloads import _checkpoint
+
+    return _checkpoint.read(directory) if _checkpoint.complete(directory) else None
