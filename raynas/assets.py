@@ -56,7 +56,7 @@ def find(kind: str, name: str) -> Path:
         path = folder / f"{name}.yaml"
         if path.is_file():
             return path
-    raise InputError(f"no {kind}/{name}.yaml{suggestion(name, names(kind))}. Available: {known(kind)}")
+    raise InputError(f"no {kind}/{name}.yaml{suggestion(name, names(kind))} Available: {known(kind)}")
 
 
 def known(kind: str) -> str:
@@ -65,6 +65,6 @@ def known(kind: str) -> str:
 
 
 def suggestion(word: str, choices: list[str]) -> str:
-    """``"; did you mean 'x'?"`` for the closest choice, or nothing where none is close."""
+    """Ends a sentence about a word: ``; did you mean 'x'?`` for the closest choice, or a full stop."""
     close = difflib.get_close_matches(word, choices, n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{close[0]}'?" if close else "."

@@ -69,7 +69,7 @@ def find(slot: str, name: str) -> type[Any]:
     noun = Slot(slot).noun
     if name not in (choices := available(slot)):
         raise UnknownComponentError(
-            f"unknown {noun} '{name}'{suggestion(name, choices)}. Available: {', '.join(choices)}; "
+            f"unknown {noun} '{name}'{suggestion(name, choices)} Available: {', '.join(choices)}; "
             "or package.module:Class for one of your own"
         )
     module = importlib.import_module(f"{slot}.{name}")

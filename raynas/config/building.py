@@ -50,20 +50,27 @@ class Builder:
             if key not in fields:
                 known = ", ".join(fields) or "no keys at all"
                 near = suggestion(str(key), list(fields))
-                self._refuse((*path, key), f"unknown key{near}. It takes {known}")
+                self._refuse((*path, key), f"unknown key{near} It takes {known}")
         values = {
-            name: self._value(hints[name], data[name], (*path, name)) for name in fields if name in data
+            name: made
+            for name in fields
+            if name in data and (made := self._value(hints[name], data[name], (*path, name))) is not _FAILED
         }
-        for name, entry in fields.items():
-            required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-            if required and name not in data:
+        required = [name for name, field in fields.items() if not _has_default(field)]
+        for name in required:
+            if name not in data:
                 self._refuse((*path, name), "is missing; it has no default")
-        if len(self.problems) > before:
-            return _FAILED
-        try:
-            return kind(**values)
-        except ValueError as error:
-            return self._blame(path, fields, str(error))
+        while all(name in values for name in required):
+            try:
+                made = kind(**values)
+            except ValueError as error:
+                name = self._blame(path, fields, str(error))
+                if name not in values:
+                    break
+                del values[name]  # so that the next turn finds what else is out of range
+            else:
+                return made if len(self.problems) == before else _FAILED
+        return _FAILED
 
     def _value(self, hint: Any, data: Any, path: KeyPath) -> Any:
         slot = slot_of(hint)
@@ -110,9 +117,14 @@ class Builder:
         except TypeError:
             return self._refuse(path, f"{_show(data)} is not a value that YAML and JSON share")
 
-    def _blame(self, path: KeyPath, fields: Mapping[str, Any], message: str) -> Any:
+    def _blame(self, path: KeyPath, fields: Mapping[str, Any], message: str) -> str:
+        """Refuses the field that a component's own check complains of; gives its name."""
         name, colon, rest = message.partition(": ")
-        return self._refuse((*path, name), rest) if colon and name in fields else self._refuse(path, message)
+        if colon and name in fields:
+            self._refuse((*path, name), rest)
+            return name
+        self._refuse(path, message)
+        return ""
 
     def _refuse(self, path: KeyPath, message: str) -> Any:
         self.problems.append((path, message))
@@ -121,6 +133,10 @@ class Builder:
 
 def _fields(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
     return {entry.name: entry for entry in dataclasses.fields(kind) if entry.init}
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
 
 
 def slot_of(hint: Any) -> Slot | None:

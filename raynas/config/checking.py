@@ -45,7 +45,7 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
         near = suggestion(experiment.report.metric, list(known))
         yield (
             ("report", "metric"),
-            f"the workload reports no '{experiment.report.metric}'{near}. It reports {', '.join(known)}",
+            f"the workload reports no '{experiment.report.metric}'{near} It reports {', '.join(known)}",
         )
 
 

@@ -22,8 +22,8 @@ class Resources:
         custom: Amounts of the cluster's own resources by their names.
     """
 
-    cpu: float = 1
-    gpu: float = 0
+    cpu: float = 1.0
+    gpu: float = 0.0
     custom: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -95,11 +95,9 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
         experiment = shrink(experiment) if smoke else experiment
         builder.problems.extend(check(experiment, here=here))
     if builder.problems:
+        found = sorted(builder.problems, key=lambda problem: document.line(problem[0]))
         raise ConfigError(
-            [
-                Problem(".".join(map(str, path)), message, _place(document, overrides, path))
-                for path, message in builder.problems
-            ]
+            [Problem(_dotted(path), message, _place(document, overrides, path)) for path, message in found]
         )
     assert isinstance(experiment, Experiment)
     return experiment

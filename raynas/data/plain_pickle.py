@@ -41,7 +41,7 @@ def read(path: Path) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ForeignGlobalError as error:
-        raise InputError(f"{path}: {error}; do not trust this file, fetch the original again") from error
+        raise InputError(f"{path}: {error}; the file is foreign or damaged, fetch the original again") from error
     except MemoryError as error:
         raise InputError(f"{path}: asks for more memory than there is; fetch the original again") from error
     # Garbage makes the unpickler raise nearly anything: KeyError, struct.error, UnicodeDecodeError and more.
@@ -52,7 +52,8 @@ def read(path: Path) -> Any:
         ) from error
 
 
-class _PlainUnpickler(pickle.Unpickler):
+# The unpickler written in C reserves memory for any memo number a damaged file names, gigabytes of it.
+class _PlainUnpickler(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (found := _ADMITTED.get((module, name))) is None:
             raise ForeignGlobalError(f"refused '{module}.{name}', which is not plain data")

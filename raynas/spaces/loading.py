@@ -80,7 +80,7 @@ class _Reader:
         for key in data:
             if key not in _KEYS:
                 hint = assets.suggestion(str(key), list(_KEYS))
-                self._wrong((str(key),), f"unknown key{hint}. Known: {', '.join(_KEYS)}")
+                self._wrong((str(key),), f"unknown key; known: {', '.join(_KEYS)}{hint}")
         for key in _KEYS[:3]:
             if key not in data:
                 self._wrong((), f"the key '{key}' is missing")
@@ -159,7 +159,7 @@ class _Reader:
         for position, name in enumerate(names):
             if name not in operations:
                 hint = assets.suggestion(str(name), list(operations))
-                self._wrong((*path, position), f"unknown operation {name!r}{hint}. Known: {known}")
+                self._wrong((*path, position), f"unknown operation {name!r}; known: {known}{hint}")
             elif name in names[:position]:
                 self._wrong((*path, position), f"'{name}' is given twice")
         return tuple(operations.index(name) for name in names if name in operations)

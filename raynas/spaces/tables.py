@@ -54,7 +54,7 @@ def neighbor_indices(sites: Sequence[Site], radius: int) -> npt.NDArray[np.int32
         if left == 0:
             yield indices
             return
-        if position == len(sites):
+        if left > sum(len(site.counts[0]) - 1 for site in sites[position:]):
             return
         site, digit = sites[position], digits[position]
         for distance, count in enumerate(site.counts[0][: left + 1]):

@@ -68,6 +68,6 @@ def operation(name: str, channels: int, *, affine: bool = True) -> nn.Module:
     """
     if name not in _OPERATIONS:
         raise InputError(
-            f"no operation '{name}'{suggestion(name, list(_OPERATIONS))}. Available: {', '.join(_OPERATIONS)}"
+            f"no operation '{name}'{suggestion(name, list(_OPERATIONS))} Available: {', '.join(_OPERATIONS)}"
         )
     return _OPERATIONS[name](channels, affine)

@@ -5,6 +5,7 @@ Departure: on a GPU the forward pass runs in bfloat16 unless ``precision: float3
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -51,14 +52,14 @@ class TrainArchitecture:
         for name in ("epochs", "batch_size", "channels", "cells", "stages", "eval_batch_size"):
             if (count := getattr(self, name)) < 1:
                 raise ValueError(f"{name}: {count} is below 1; give 1 or more")
-        if not self.lr > 0:
-            raise ValueError(f"lr: {self.lr} is not positive; give a learning rate such as 0.1")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr: {self.lr} is not positive and finite; give a learning rate such as 0.1")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum: {self.momentum} is outside [0, 1); give 0.9, or 0 for none")
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov: needs a momentum above 0; set nesterov: false")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay: {self.weight_decay} is negative; give 0 for none")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(f"weight_decay: {self.weight_decay} is negative or not finite; give 0 for none")
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision: '{self.precision}'; due is one of {', '.join(get_args(Precision))}")
 

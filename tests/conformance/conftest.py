@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from raynas.search.asktell import Failure, Objective, Outcome, Proposal, Report, Score, SearchContext, Searcher
+from raynas.search.asktell import (
+    Failure,
+    Objective,
+    Outcome,
+    Proposal,
+    Report,
+    Score,
+    SearchContext,
+    Searcher,
+)
 from raynas.spaces import SearchSpace, get_space
 
 Evaluate = Callable[[Proposal], Outcome]
@@ -19,7 +28,9 @@ class Trace:
     """What was asked of a searcher and told to it, and the scores it gave, by proposal."""
 
     proposals: list[Proposal] = field(default_factory=list)
-    calls: list[tuple[int, Outcome] | None] = field(default_factory=list)  # None is an ask that gave a proposal
+    calls: list[tuple[int, Outcome] | None] = field(
+        default_factory=list
+    )  # None is an ask that gave a proposal
     scores: dict[int, Score] = field(default_factory=dict)
 
 

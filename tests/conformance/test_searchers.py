@@ -12,10 +12,11 @@ import pytest
 from raynas.errors import InputError
 from raynas.lookup import available, find
 from raynas.search.asktell import Failure
+from raynas.spaces import get_space
 
 SLOT = "raynas.search.searcher"
 WRAPPER = "neighborhood"
-N_PROPOSALS = 40
+N_PROPOSALS = 30
 
 
 def spec_of(name):
@@ -69,6 +70,17 @@ def test_the_search_does_not_depend_on_when_outcomes_arrive(name, failing, drive
 
 
 @every_searcher
+@pytest.mark.parametrize("space", ["darts", "darts_s1"])
+def test_it_searches_spaces_of_another_kind(name, space, drive, context, landscape):
+    there = replace(context(), space=get_space(space))
+    weights = np.random.default_rng(0).normal(size=(there.space.n_edges, len(there.space.operations)))
+    on_it = replace(landscape, space=there.space, weights=weights)
+    trace = drive(spec_of(name).start(there), on_it, concurrency=4)
+    assert trace.proposals == drive(spec_of(name).start(there), on_it).proposals
+    assert len(trace.scores) >= N_PROPOSALS
+
+
+@every_searcher
 def test_every_candidate_gets_one_score_in_the_unit_of_the_metric(name, drive, context, landscape):
     trace = drive(spec_of(name).start(context()), landscape)
     candidates = {one.id: one for one in trace.proposals if one.role != "neighbor"}
@@ -94,15 +106,15 @@ def test_a_search_for_the_lowest_mirrors_a_search_for_the_highest(name, drive, c
 def test_failures_do_not_stop_the_search(name, drive, context, landscape):
     trace = drive(spec_of(name).start(context()), landscape.with_failures)
     n_failed = sum(score.value is None for score in trace.scores.values())
-    assert len(trace.scores) == N_PROPOSALS
-    assert 0 < n_failed < N_PROPOSALS
+    assert len(trace.scores) >= N_PROPOSALS
+    assert 0 < n_failed < len(trace.scores)
 
 
 @every_searcher
 @pytest.mark.parametrize("kind", ["diverged", "error", "lost"])
 def test_the_search_goes_on_when_everything_fails(name, kind, drive, context):
     trace = drive(spec_of(name).start(context()), lambda proposal: Failure(kind, "no luck"), concurrency=8)
-    assert len(trace.scores) == N_PROPOSALS
+    assert len(trace.scores) >= N_PROPOSALS
     assert all(score.value is None and score.n == 0 and score.n_failed > 0 for score in trace.scores.values())
 
 
@@ -199,14 +211,15 @@ def test_hyperparameters_are_a_value(name):
     spec = spec_of(name)
     assert pickle.loads(pickle.dumps(spec)) == spec
     assert hash(spec) == hash(spec_of(name))
-    with pytest.raises(FrozenInstanceError):
-        setattr(spec, fields(spec)[0].name, None)
+    for field in fields(spec):
+        with pytest.raises(FrozenInstanceError):
+            setattr(spec, field.name, None)
 
 
 @every_searcher
 def test_counts_below_1_are_refused_by_name(name):
     spec = spec_of(name)
     for field in fields(spec):
-        if field.name.startswith("n_") and type(getattr(spec, field.name)) is int:
+        if field.name in ("n_proposals", "n_nbr", "parallelism"):
             with pytest.raises(ValueError, match=field.name):
                 replace(spec, **{field.name: 0})

@@ -65,7 +65,9 @@ def test_augmentation_does_not_disturb_the_order(train):
         assert epoch(plain)[1].tolist() == epoch(changed)[1].tolist()
 
 
-@pytest.mark.parametrize(("n", "drop_last", "sizes"), [(11, False, [4, 4, 3]), (11, True, [4, 4]), (8, True, [4, 4])])
+@pytest.mark.parametrize(
+    ("n", "drop_last", "sizes"), [(11, False, [4, 4, 3]), (11, True, [4, 4]), (8, True, [4, 4])]
+)
 def test_the_last_batch_is_smaller_or_left_out(n, drop_last, sizes):
     split = on_device(dataset(n), "cpu").train
     batches = TrainingBatches(split, batch_size=4, order_seed=0, drop_last=drop_last)
@@ -76,7 +78,10 @@ def test_the_last_batch_is_smaller_or_left_out(n, drop_last, sizes):
 def test_no_whole_batch_and_no_size_are_refused(train):
     with pytest.raises(ValueError, match="batch_size: 12 of 11 images leaves no whole batch"):
         TrainingBatches(train, batch_size=12, order_seed=0, drop_last=True)
-    for make in (lambda: TrainingBatches(train, batch_size=0, order_seed=0), lambda: EvaluationBatches(train, batch_size=0)):
+    for make in (
+        lambda: TrainingBatches(train, batch_size=0, order_seed=0),
+        lambda: EvaluationBatches(train, batch_size=0),
+    ):
         with pytest.raises(ValueError, match="batch_size: 0; due is 1 or more"):
             make()
 
@@ -155,7 +160,9 @@ def test_every_window_and_both_sides_are_drawn_about_equally_often():
 def test_padding_is_black_before_normalisation():
     """Padding after normalisation would fill with the mean colour instead, as no published recipe does."""
     split = on_device(dataset(n=64), "cpu").train
-    images, _ = epoch(TrainingBatches(split, batch_size=64, order_seed=0, augmentation=Augmentation(crop_pad=4)))
+    images, _ = epoch(
+        TrainingBatches(split, batch_size=64, order_seed=0, augmentation=Augmentation(crop_pad=4))
+    )
     black = split.normalized(torch.zeros(1, 3, 4, 5, dtype=torch.uint8))
     cropped_away = (images == black).all(dim=1).flatten(1).float().mean()
     assert cropped_away > 0.3
@@ -190,7 +197,9 @@ def test_a_resident_dataset_is_loaded_once_and_the_cache_is_bounded():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_sees_the_same_batches_as_the_cpu():
     found = [
-        epoch(TrainingBatches(on_device(dataset(), device).train, batch_size=4, order_seed=3, augmentation=BOTH))
+        epoch(
+            TrainingBatches(on_device(dataset(), device).train, batch_size=4, order_seed=3, augmentation=BOTH)
+        )
         for device in ("cpu", "cuda")
     ]
     torch.testing.assert_close(found[1][0].cpu(), found[0][0])

@@ -64,9 +64,7 @@ def imagenet16_root(tmp_path, monkeypatch):
     monkeypatch.setattr(imagenet16_120, "N_HELD_OUT", 480)
     for i in range(1, 11):
         labels = [*range(12 * i - 11, 12 * i + 1)] * 2 + [121, 1000]
-        write(
-            tmp_path / "ImageNet16" / f"train_data_batch_{i}", {"data": rows(26, 16, i), "labels": labels}
-        )
+        write(tmp_path / "ImageNet16" / f"train_data_batch_{i}", {"data": rows(26, 16, i), "labels": labels})
     labels = [*range(1, 121)] * 4 + [500] * 7
     write(tmp_path / "ImageNet16" / "val_data", {"data": rows(len(labels), 16), "labels": labels})
     return tmp_path
@@ -87,7 +85,7 @@ def test_digits_have_the_documented_sizes_and_class_counts(digits):
 
 
 def test_digits_are_split_as_they_always_were(digits):
-    """The embedded table was trained on these very images; another split would make it a table of something else."""
+    """The embedded table was trained on these very images; with others it would say nothing of them."""
     sums = [zlib.crc32(split.images.tobytes()) for split in (digits.train, digits.valid, digits.test)]
     assert sums == [1636586315, 4081042241, 1619751854]
 

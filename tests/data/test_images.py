@@ -27,7 +27,10 @@ def test_fitting_parts_make_a_dataset_without_augmentation():
         ({"valid": split(shape=(1, 3, 4))}, r"valid: images of \(1, 3, 4\), where train has \(1, 3, 3\)"),
         ({"test": split(label=2)}, "test: labels from 2 to 2; due is 0 to 1"),
         ({"test": split(n=0)}, "test: 0 images"),
-        ({"train": Split(np.zeros((2, 9), np.uint8), np.zeros(2, np.int64))}, r"train: images are uint8 \(2, 9\)"),
+        (
+            {"train": Split(np.zeros((2, 9), np.uint8), np.zeros(2, np.int64))},
+            r"train: images are uint8 \(2, 9\)",
+        ),
         ({"train": Split(np.zeros((2, 1, 3, 3), np.uint8), np.zeros(3, np.int64))}, "train: 2 images with"),
         ({"std": (1.0, 1.0)}, "one value for each of 1 channels"),
     ],

@@ -41,7 +41,9 @@ def test_channels_may_come_last(saved, channels):
     last = arrays(shape=(6, 5, channels))
     data = Npz(saved(**last)).load()
     assert data.image_shape == (channels, 6, 5)
-    np.testing.assert_array_equal(data.test.images[2, channels - 1], last["test_images"][2, :, :, channels - 1])
+    np.testing.assert_array_equal(
+        data.test.images[2, channels - 1], last["test_images"][2, :, :, channels - 1]
+    )
 
 
 def test_a_constant_channel_is_shifted_and_not_divided_by_zero(saved):
@@ -58,8 +60,14 @@ def test_options_reach_the_dataset(saved):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"valid_labels": None, "test_images": None}, "lacks valid_labels, test_images; it holds train_images"),
-        ({"valid_images": np.zeros((6, 3, 5, 5), np.uint8)}, r"valid_images: images .* of \(3, 5, 5\) where train"),
+        (
+            {"valid_labels": None, "test_images": None},
+            "lacks valid_labels, test_images; it holds train_images",
+        ),
+        (
+            {"valid_images": np.zeros((6, 3, 5, 5), np.uint8)},
+            r"valid_images: images .* of \(3, 5, 5\) where train",
+        ),
         ({"test_images": np.zeros((5, 3, 6, 5))}, "test_images: float64"),
         ({"train_images": np.zeros((12, 30), np.uint8)}, r"train_images: uint8 \(12, 30\); due are"),
         ({"test_images": np.zeros((0, 3, 6, 5), np.uint8)}, "holds no image"),

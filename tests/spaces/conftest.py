@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from raynas.spaces import get_space
 
 UNEVEN_DARTS = """
@@ -43,7 +44,7 @@ def _written(folder, name, text):
 
 @pytest.fixture(scope="session")
 def uneven_darts(tmp_path_factory):
-    """DARTS-like, 2 nodes, lists of different lengths: 1,056 architectures with different numbers of neighbours."""
+    """DARTS-like, 2 nodes, lists of different lengths, so different numbers of neighbours; 1,056 in all."""
     return _written(tmp_path_factory.mktemp("spaces"), "uneven_darts", UNEVEN_DARTS)
 
 

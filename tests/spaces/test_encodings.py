@@ -6,8 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+
 from raynas.errors import InputError
 from raynas.spaces import (
     from_a2m,
@@ -19,10 +21,10 @@ from raynas.spaces import (
     to_genes,
     to_naslib,
 )
-from scipy import stats
 
 NB201, S5 = get_space("nas_bench_201"), get_space("darts_s5")
 seeds = st.integers(0, 2**32 - 1)
+few = settings(max_examples=25, deadline=None)
 
 # The architectures that GeNAS found (its repository): normal and reduce cells.
 GENAS = {
@@ -60,6 +62,7 @@ def test_wrong_naslib_operations_are_refused(ops, reason):
 
 
 @pytest.mark.parametrize("name", ["darts", "darts_s1", "darts_s2", "darts_s3", "darts_s5"])
+@few
 @given(seed=seeds)
 def test_matrices_and_genes_read_back(name, seed):
     space = get_space(name)
@@ -69,9 +72,8 @@ def test_matrices_and_genes_read_back(name, seed):
 
 
 def test_matrices_have_a_row_a_node_and_a_column_a_predecessor():
-    a = S5.architecture(
-        [0, 6, *([-1] * 12)][:2] + [1, -1, 2] + [-1, 3, -1, 4] + [5, -1, -1, -1, 0] + list(S5.at(0).ops[14:])
-    )
+    normal = [0, 6, 1, -1, 2, -1, 3, -1, 4, 5, -1, -1, -1, 0]
+    a = S5.architecture([*normal, *S5.at(0).ops[14:]])
     matrices = to_a2m(a)
     assert matrices.shape == (2, 4, 5)
     assert matrices[0].tolist() == [[1, 7, 0, 0, 0], [2, 0, 3, 0, 0], [0, 4, 0, 5, 0], [6, 0, 0, 0, 1]]
@@ -132,6 +134,7 @@ def test_naslib_refuses_the_darts_family():
         to_naslib(S5.at(0))
 
 
+@few
 @given(seed=seeds, genes=st.lists(st.integers(0, 7), min_size=14, max_size=14))
 def test_repaired_genes_are_valid_and_stay_as_they_are(seed, genes):
     rng = np.random.default_rng(seed)

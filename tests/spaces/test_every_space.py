@@ -6,8 +6,9 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from raynas import assets
 from raynas.errors import InputError
 from raynas.spaces import ABSENT, Architecture, get_space
@@ -15,6 +16,7 @@ from raynas.spaces import ABSENT, Architecture, get_space
 SPACES = assets.names("search_spaces")
 every_space = pytest.mark.parametrize("name", SPACES)
 seeds = st.integers(0, 2**32 - 1)
+few = settings(max_examples=25, deadline=None)
 
 
 def drawn(name, seed, count):
@@ -23,6 +25,7 @@ def drawn(name, seed, count):
 
 
 @every_space
+@few
 @given(seed=seeds)
 def test_the_notation_reads_back(name, seed):
     space, (a,) = drawn(name, seed, 1)
@@ -31,6 +34,7 @@ def test_the_notation_reads_back(name, seed):
 
 
 @every_space
+@few
 @given(seed=seeds)
 def test_index_and_at_are_inverse(name, seed):
     space, (a,) = drawn(name, seed, 1)
@@ -49,6 +53,7 @@ def test_the_first_and_the_last_index_are_architectures_and_those_beyond_are_ref
 
 
 @every_space
+@few
 @given(seed=seeds)
 def test_the_distance_is_a_metric(name, seed):
     space, (a, b, c) = drawn(name, seed, 3)
@@ -61,6 +66,7 @@ def test_the_distance_is_a_metric(name, seed):
 
 
 @every_space
+@few
 @given(seed=seeds, d=st.integers(1, 4))
 def test_sampled_neighbours_are_distinct_valid_and_within_the_ball(name, seed, d):
     space, (a,) = drawn(name, seed, 1)
@@ -72,6 +78,7 @@ def test_sampled_neighbours_are_distinct_valid_and_within_the_ball(name, seed, d
 
 
 @every_space
+@few
 @given(seed=seeds)
 def test_being_a_neighbour_is_mutual(name, seed):
     space, (a,) = drawn(name, seed, 1)
@@ -81,6 +88,7 @@ def test_being_a_neighbour_is_mutual(name, seed):
 
 
 @every_space
+@few
 @given(seed=seeds)
 def test_neighbours_come_once_in_the_order_of_their_index_and_as_many_as_counted(name, seed):
     space, (a,) = drawn(name, seed, 1)
@@ -90,6 +98,7 @@ def test_neighbours_come_once_in_the_order_of_their_index_and_as_many_as_counted
 
 
 @every_space
+@few
 @given(seed=seeds)
 def test_the_answers_of_an_architecture_rebuild_it(name, seed):
     space, (a,) = drawn(name, seed, 1)
@@ -107,6 +116,7 @@ def test_the_answers_of_an_architecture_rebuild_it(name, seed):
 
 
 @every_space
+@few
 @given(seed=seeds)
 def test_a_parameter_has_the_same_choices_whenever_it_is_asked(name, seed):
     space, rng = get_space(name), np.random.default_rng(seed)
@@ -136,6 +146,7 @@ def test_a_discrete_architecture_never_has_more_than_its_edges_may_choose(name):
 
 
 @every_space
+@few
 @given(text=st.text(max_size=60))
 def test_a_text_that_is_no_architecture_is_refused_with_an_example(name, text):
     space = get_space(name)

@@ -8,13 +8,14 @@ import sys
 
 import numpy as np
 import pytest
+
 from raynas.errors import ConfigError, InputError
 from raynas.spaces import get_space, loading
 
 WRONG = {
     "[1, 2]": ["space.yaml:1: a search space is a mapping with the keys kind, nodes, operations, edges"],
     "kind: nas_bench_201\nnodes: 4\nops: [a]\n": [
-        "space.yaml:3: ops: unknown key. Known: kind, nodes, operations, edges",
+        "space.yaml:3: ops: unknown key; known: kind, nodes, operations, edges",
         "space.yaml:1: the key 'operations' is missing",
     ],
     "kind: nasbench\nnodes: 4\noperations: [a]\n": ["space.yaml:1: kind: unknown kind 'nasbench'"],
@@ -35,12 +36,14 @@ WRONG = {
     "kind: darts\nnodes: 4\noperations: [none]\n": [
         "space.yaml:3: operations: an architecture can choose no operation here; add one besides 'none'"
     ],
-    "kind: nas_bench_201\nnodes: 3\noperations: [conv, skip]\nedges:\n  1<-0: [conv]\n  2<-0: [con, skip]\n  3<-1: [skip]\n": [
+    "kind: nas_bench_201\nnodes: 3\noperations: [conv, skip]\n"
+    "edges:\n  1<-0: [conv]\n  2<-0: [con, skip]\n  3<-1: [skip]\n": [
         "space.yaml:7: edges.3<-1: there is no such edge or cell",
-        "space.yaml:6: edges.2<-0.0: unknown operation 'con'; did you mean 'conv'? Known: conv, skip",
+        "space.yaml:6: edges.2<-0.0: unknown operation 'con'; known: conv, skip; did you mean 'conv'?",
         "space.yaml:4: edges: the edges 2<-1 are missing; list all edges, or leave out 'edges'",
     ],
-    "kind: darts\nnodes: 1\noperations: [a, b]\nedges:\n  normal:\n    2<-0: [a, a]\n    2<-1: b\n  reduction: {}\n": [
+    "kind: darts\nnodes: 1\noperations: [a, b]\n"
+    "edges:\n  normal:\n    2<-0: [a, a]\n    2<-1: b\n  reduction: {}\n": [
         "space.yaml:8: edges.reduction: there is no such edge or cell",
         "space.yaml:6: edges.normal.2<-0.1: 'a' is given twice",
         "space.yaml:7: edges.normal.2<-1: 'b' must be a list of operations",
@@ -93,10 +96,10 @@ def test_a_space_sent_to_a_process_without_its_file_brings_its_content(small_cel
 
 
 def test_a_sent_space_that_differs_from_the_one_known_here_is_kept_apart(small_cell, monkeypatch):
-    sent = pickle.dumps(small_cell)
-    monkeypatch.setattr(loading, "_loaded", {small_cell.name: get_space("nas_bench_201")})
+    sent, known_here = pickle.dumps(small_cell), get_space("nas_bench_201")
+    monkeypatch.setattr(loading, "_loaded", {small_cell.name: known_here})
     assert pickle.loads(sent).structure == small_cell.structure
-    assert get_space(small_cell.name) is get_space("nas_bench_201") or get_space(small_cell.name).n_edges == 6
+    assert get_space(small_cell.name) is known_here
 
 
 def test_a_space_describes_itself_in_one_line():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import pytest
+
 from raynas.errors import InputError
 from raynas.spaces import get_space
 
@@ -60,7 +61,7 @@ def test_neighbours_are_those_at_the_hamming_distance(radius):
     assert [SPACE.index(x) for x in SPACE.neighbors(a, radius)] == np.flatnonzero(hamming == radius).tolist()
 
 
-@pytest.mark.parametrize(("radius", "count"), [(0, 1), (1, 24), (2, 240), (3, 1280), (6, 4096), (7, 0)])
+@pytest.mark.parametrize(("radius", "count"), [(0, 1), (1, 24), (2, 240), (3, 1280), (7, 0)])
 def test_the_table_of_neighbours_equals_the_neighbours_of_each(radius, count):
     table = SPACE.neighbor_indices(radius)
     assert table.shape == (15_625, count)
@@ -154,32 +155,3 @@ def test_an_operation_that_an_edge_does_not_have_is_refused(small_cell):
         InputError, match=r"edge 2<-1: 'skip_connect' is not among its operations: conv \(2\)"
     ):
         small_cell.parse("|conv~0|+|none~0|skip_connect~1|")
-
-
-def test_the_metric_is_the_length_of_the_shortest_walk_over_neighbours(uneven_darts):
-    # On a space whose architectures have different numbers of neighbours, against a breadth-first search.
-    everything = [uneven_darts.at(i) for i in range(uneven_darts.size)]
-    steps = [[uneven_darts.index(x) for x in uneven_darts.neighbors(a)] for a in everything]
-    for start in (0, 500, uneven_darts.size - 1):
-        depth, front = {start: 0}, [start]
-        while front:
-            front = [
-                j
-                for j in dict.fromkeys(j for i in front for j in steps[i])
-                if j not in depth and not depth.update({j: depth[front[0]] + 1})
-            ]
-        walked = [depth[i] for i in range(uneven_darts.size)]
-        assert walked == [uneven_darts.distance(everything[start], x) for x in everything]
-        for radius in range(max(walked) + 2):
-            assert uneven_darts.sphere_size(everything[start], radius) == walked.count(radius)
-            indices = [uneven_darts.index(x) for x in uneven_darts.neighbors(everything[start], radius)]
-            assert indices == [i for i, r in enumerate(walked) if r == radius]
-    assert len({len(row) for row in steps}) > 1
-    with pytest.raises(InputError, match="different numbers of neighbours"):
-        uneven_darts.neighbor_indices()
-
-
-def test_every_pair_of_operations_tables_rows_differs():
-    table = get_space("nas_bench_201").ops_table()
-    assert len({row.tobytes() for row in table}) == 15_625
-    assert all((table[i] != table[j]).any() for i, j in combinations(range(0, 15_625, 2500), 2))

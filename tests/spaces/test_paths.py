@@ -7,12 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from raynas.spaces import get_space
 
 NB201, S5 = get_space("nas_bench_201"), get_space("darts_s5")
 seeds = st.integers(0, 2**32 - 1)
+few = settings(max_examples=25, deadline=None)
 
 
 def pair_at(space, distance, seed=0):
@@ -42,6 +44,7 @@ def test_level_r_holds_d_choose_r_architectures(distance):
 
 
 @pytest.mark.parametrize("space", [NB201, S5])
+@few
 @given(seed=seeds, d=st.integers(1, 5))
 def test_levels_are_what_lies_between_and_the_same_backwards(space, seed, d):
     rng = np.random.default_rng(seed)
@@ -57,6 +60,7 @@ def test_levels_are_what_lies_between_and_the_same_backwards(space, seed, d):
 
 
 @pytest.mark.parametrize("space", [NB201, S5])
+@few
 @given(seed=seeds, d=st.integers(1, 3))
 def test_paths_are_unit_steps_through_all_of_the_levels(space, seed, d):
     rng = np.random.default_rng(seed)
@@ -88,6 +92,7 @@ def test_a_path_from_an_architecture_to_itself_is_that_architecture():
     assert NB201.levels(a, a) == [(a,)]
 
 
+@few
 @given(seed=seeds, d=st.integers(1, 6))
 def test_on_an_additive_landscape_level_means_interpolate_the_ends(seed, d):
     # methods-sampling.md section 7, item 29.

@@ -6,10 +6,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from scipy import stats
+
 from raynas.errors import InputError
 from raynas.spaces import get_space
 from raynas.spaces.ball import below, distinct_below
-from scipy import stats
 
 NB201, S5 = get_space("nas_bench_201"), get_space("darts_s5")
 REJECT = 1e-4
@@ -44,8 +45,8 @@ def test_mutation_is_uniform_over_the_neighbours(space, count):
 
 
 def test_every_member_of_a_ball_is_drawn_equally_often(uneven_darts):
-    # Unequal counts per architecture make this the hard case. Draws without replacement vary less than independent
-    # ones, by (N - n) / (N - 1).
+    # Unequal counts per architecture make this the hard case. Draws without replacement vary less than
+    # independent ones, by (N - n) / (N - 1).
     a = uneven_darts.at(321)
     ball = set(uneven_darts.neighbors(a)) | set(uneven_darts.neighbors(a, 2))
     n, rng = 20, np.random.default_rng(4)

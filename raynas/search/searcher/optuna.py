@@ -76,7 +76,7 @@ class Optuna:
                 "sampler", f"{self.sampler} {_UNFIT[self.sampler]}; use one of {', '.join(kinds)}"
             )
         if self.sampler not in kinds:
-            hint = suggestion(self.sampler, list(kinds)) or "."
+            hint = suggestion(self.sampler, list(kinds))
             message = f"unknown sampler '{self.sampler}'{hint} Available: {', '.join(kinds)}"
             raise _OptionError("sampler", message)
         kind = kinds[self.sampler]
@@ -88,8 +88,8 @@ class Optuna:
         except Exception as error:  # whatever a sampler says of its arguments
             raise _OptionError(
                 "sampler_options",
-                f"{self.sampler} refuses {dict(self.sampler_options)}: {error}; it takes {', '.join(parameters)}. "
-                f"Other samplers: {', '.join(kinds)}",
+                f"{self.sampler} refuses {dict(self.sampler_options)}: {error}; it takes "
+                f"{', '.join(parameters)}. Other samplers: {', '.join(kinds)}",
             ) from error
 
 

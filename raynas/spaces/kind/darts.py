@@ -70,7 +70,10 @@ class Darts:
         Raises:
             InputError: A node has more than ``MOST_CHOICES`` choices.
         """
-        return tuple(_site(self.edges[first:last], self.operations) for first, last in self._spans)
+        nodes = [self.edges[first:last] for first, last in self._spans]
+        for edges in nodes:
+            _check_size(edges)
+        return tuple(_site(edges, self.operations) for edges in nodes)
 
     def format(self, ops: Sequence[int]) -> str:
         """The genotype, each node's pairs in the order of their predecessors."""
@@ -138,15 +141,20 @@ class Darts:
         return max(edge.target for edge in self.edges) + 1
 
 
+def _check_size(edges: Sequence[Edge]) -> None:
+    n_choices = sum(
+        len(one.selectable) * len(other.selectable) for one, other in combinations(edges, _INPUTS)
+    )
+    if n_choices > MOST_CHOICES:
+        raise InputError(
+            f"{edges[0].cell} node {edges[0].target} has {n_choices:,} choices of two inputs and their "
+            f"operations, and may have {MOST_CHOICES:,}; use fewer nodes or operations"
+        )
+
+
 def _site(edges: Sequence[Edge], operations: tuple[str, ...]) -> Site:
     cell, target = edges[0].cell, edges[0].target
     pairs = list(combinations(edges, _INPUTS))
-    n_choices = sum(len(one.selectable) * len(other.selectable) for one, other in pairs)
-    if n_choices > MOST_CHOICES:
-        raise InputError(
-            f"{cell} node {target} has {n_choices:,} choices of two inputs and their operations, and may "
-            f"have {MOST_CHOICES:,}; use fewer nodes or operations"
-        )
     choices: list[tuple[int, ...]] = []
     answers: list[tuple[tuple[str, str], ...]] = []
     for pair in pairs:

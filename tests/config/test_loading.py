@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from raynas import assets
+from raynas.config import Experiment, load, load_text, override, to_yaml
+from raynas.errors import ConfigError, InputError
+from raynas.flatness.aggregator.variance import Variance
+from raynas.search.asktell import Objective
+from raynas.search.searcher.neighborhood import Neighborhood
+from raynas.search.searcher.random_search import RandomSearch
+from raynas.workloads.train_architecture import TrainArchitecture
+
+BASE = """\
+search_space: nas_bench_201
+dataset: digits
+workload: {name: train_architecture, epochs: 2}
+searcher:
+  name: neighborhood
+  base: random_search
+  d: 1
+  n_nbr: 4
+  aggregator: {name: variance, lam: 2}
+report: {metric: valid_accuracy_pct}
+"""
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """A scheduler of a user's own."""
+
+    def start(self, objective: Objective) -> None:
+        raise NotImplementedError
+
+
+def experiment(text: str = BASE, *overrides: str) -> Experiment:
+    return load_text(text, source="x.yaml", overrides=[override(item) for item in overrides])
+
+
+def problems(text: str, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        experiment(text, *overrides)
+    return str(caught.value).splitlines()
+
+
+def test_a_file_becomes_the_components_that_it_names():
+    made = experiment()
+    assert made.workload == TrainArchitecture(epochs=2)
+    assert made.searcher == Neighborhood(base=RandomSearch(), d=1, n_nbr=4, aggregator=Variance(lam=2.0))
+    assert made.report.mode == "max"
+    assert made.batch == 1
+
+
+@pytest.mark.parametrize("name", assets.names("tune_configs"))
+@pytest.mark.parametrize("smoke", [False, True])
+def test_every_shipped_configuration_is_in_order_and_survives_being_written_out(name, smoke):
+    made = load(name, smoke=smoke, here=False)
+    again = load_text(to_yaml(made), source="resolved", here=False)
+    assert again == made
+    assert to_yaml(again) == to_yaml(made)
+
+
+@pytest.mark.parametrize("name", assets.names("tune_configs"))
+def test_every_shipped_configuration_says_first_what_it_is(name):
+    first = (assets.directory("tune_configs") / f"{name}.yaml").read_text().splitlines()[0]
+    assert first.startswith(f"# tune_configs/{name}.yaml: ")
+
+
+def test_smoke_makes_every_count_small_and_leaves_the_rest():
+    large = load("na_rs_digits")
+    small = load("na_rs_digits", smoke=True)
+    assert small.searcher.base.n_proposals <= 3
+    assert small.searcher.n_nbr <= 3
+    assert small.workload.epochs <= 2
+    assert small.searcher.d == large.searcher.d
+    assert small.report == large.report
+
+
+def test_smoke_values_of_a_file_take_effect_and_the_command_line_has_the_last_word(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(BASE + "smoke: {searcher.d: 2, seed: 7}\n")
+    made = load(str(path), [override("seed=9")], smoke=True)
+    assert made.searcher.d == 2
+    assert made.seed == 9
+
+
+def test_overrides_reach_into_components_also_into_those_given_by_name_alone():
+    made = experiment(BASE, "searcher.base.n_proposals=7", "dataset=digits", "tune.resources.gpu=0.5")
+    assert made.searcher.base.n_proposals == 7
+    assert made.tune.resources.gpu == 0.5
+
+
+def test_an_override_replaces_a_whole_component():
+    made = experiment(BASE, "searcher={name: random_search, n_proposals: 3}")
+    assert made.searcher == RandomSearch(n_proposals=3)
+
+
+@pytest.mark.parametrize("text", ["seed", "=3", ".=3", "a..b=1"])
+def test_an_override_of_no_such_form_is_refused(text):
+    with pytest.raises(InputError, match=r"write key\.path=value"):
+        override(text)
+
+
+def test_an_override_below_a_single_value_is_refused():
+    with pytest.raises(InputError, match="seed is a single value"):
+        experiment(BASE + "seed: 1\n", "seed.x=2")
+
+
+def test_all_problems_come_in_one_report_with_their_lines():
+    text = BASE.replace("d: 1", "d: one").replace("n_nbr: 4", "n_nbr: 0").replace("digits", "digitz")
+    found = problems(text + "seedling: 3\ntune: {max_concurrent: 0, max_failures: -1}\n")
+    assert [line.split(":")[1] for line in found] == ["2", "7", "8", "11", "12", "12"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("n_nbr: 4", "n_neighbors: 4"), r"x\.yaml:8: searcher\.n_neighbors: unknown key"),
+        (("d: 1", "d: 1.5"), r"x\.yaml:7: searcher\.d: 1\.5: .*integer"),
+        (("d: 1", "d: '1'"), r"x\.yaml:7: searcher\.d: '1': .*integer"),
+        (("d: 1", "d: true"), r"x\.yaml:7: searcher\.d: True: .*integer"),
+        (("d: 1", "d: -1"), r"x\.yaml:7: searcher\.d: -1 is below 0"),
+        (("d: 1", "d: 9"), r"x\.yaml:7: searcher\.d: 9 exceeds the 6 edges of nas_bench_201"),
+        (("n_nbr: 4", "n_nbr: 26"), r"x\.yaml:8: searcher\.n_nbr: 26 exceeds the 25 architectures"),
+        (("variance", "varianz"), r"aggregator: unknown aggregator 'varianz'; did you mean 'variance'\? Available"),
+        (("lam: 2", "lambda: 2"), r"x\.yaml:9: searcher\.aggregator\.lambda: unknown key"),
+        (("name: neighborhood", "base: x"), r"x\.yaml:6: searcher\.base: the key is given twice"),
+        (("nas_bench_201", "nas_bench_101"), r"x\.yaml:1: search_space: no search_spaces/nas_bench_101"),
+        (("valid_accuracy_pct", "valid_accuracy"), r"report\.metric: .*did you mean 'valid_accuracy_pct'\?"),
+        (("report: {metric: valid_accuracy_pct}", "seed: 1"), r"report: is missing"),
+        (("metric: valid_accuracy_pct", "metric: valid_accuracy_pct, mode: best"), r"report\.mode: 'best'"),
+        (("dataset: digits", "seed: 3"), r"dataset: is missing"),
+        (("workload: {name: train_architecture, epochs: 2}", "workload: {epochs: 2}"), r"workload: .*write its name"),
+        (("epochs: 2", "epochs: 0"), r"x\.yaml:3: workload\.epochs: 0"),
+        (("base: random_search", "base: neighborhood"), r"searcher\.base: a neighborhood of neighborhoods"),
+    ],
+)
+def test_bad_input_is_refused_with_its_place_and_a_remedy(change, message):
+    text = BASE.replace(*change)
+    assert text != BASE
+    assert any(re.search(message, line) for line in problems(text)), problems(text)
+
+
+def test_a_problem_of_an_override_names_the_override():
+    assert problems(BASE, "searcher.d=9")[0].startswith("-o searcher.d=9: searcher.d: 9 exceeds")
+
+
+@pytest.mark.parametrize("text", ["", "- 1\n", "just words\n"])
+def test_a_file_that_holds_no_mapping_is_refused(text):
+    assert "holds no experiment" in problems(text)[0]
+
+
+def test_a_batch_cannot_go_with_a_scheduler_that_stops_trials():
+    text = BASE + f"batch: 4\nscheduler: {__name__}:Stopping\n"
+    assert problems(text)[0].startswith("x.yaml:11: batch: 4 proposals a trial cannot be stopped one by one")
+
+
+def test_missing_data_files_are_found_before_anything_runs(tmp_path):
+    found = problems(BASE, f"dataset={{name: cifar10, root: {tmp_path}}}")
+    assert "dataset" in found[0]
+    assert str(tmp_path) in found[0]
+
+
+def test_a_cluster_elsewhere_need_not_have_its_files_here(tmp_path):
+    text = BASE.replace("dataset: digits", f"dataset: {{name: cifar10, root: {tmp_path}}}")
+    assert load_text(text, source="x.yaml", here=False).dataset is not None
+
+
+def test_a_configuration_of_the_working_directory_is_found_by_name(tmp_path, monkeypatch):
+    (tmp_path / "tune_configs").mkdir()
+    (tmp_path / "tune_configs" / "mine.yaml").write_text(BASE)
+    monkeypatch.chdir(tmp_path)
+    assert load("mine") == experiment()
+    assert load("tune_configs/mine.yaml") == experiment()
+
+
+@pytest.mark.parametrize(("name", "message"), [("na_rs_digit", "did you mean 'na_rs_digits'"), ("x/y.yaml", "no such file")])
+def test_a_configuration_that_is_not_there_is_refused(name, message):
+    with pytest.raises(InputError, match=message):
+        load(name)
