@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import raynas
 from raynas.errors import RaynasError
@@ -24,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 done, 1 a failed run, 2 bad input, 130 interrupted.
     """
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # package.module:Class may lie in the working directory
     parser = _parser()
     arguments = parser.parse_args(argv)
     try:

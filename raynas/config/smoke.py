@@ -19,6 +19,10 @@ CEILINGS = {
 }
 
 
+# Fields whose value may lie beyond a ceiling's; their None is what the ceilings leave of them.
+DROPPED = frozenset({"stop_after"})
+
+
 def shrink(experiment: Experiment) -> Experiment:
     """The experiment with every count at or below its ceiling; a count that is None becomes the ceiling."""
     shrunk = _shrink(experiment)
@@ -33,7 +37,12 @@ def _shrink(value: Any) -> Any:
     for field in dataclasses.fields(value):
         old = getattr(value, field.name)
         ceiling = CEILINGS.get(field.name)
-        new = _shrink(old) if ceiling is None else ceiling if old is None else min(old, ceiling)
+        if field.name in DROPPED:
+            new = None
+        elif ceiling is None:
+            new = _shrink(old)
+        else:
+            new = ceiling if old is None else min(old, ceiling)
         if new is not old and new != old:
             changed[field.name] = new
     return dataclasses.replace(value, **changed) if changed else value

@@ -41,7 +41,7 @@ def read(path: Path) -> Any:
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ForeignGlobalError as error:
-        raise InputError(f"{path}: {error}; the file is foreign or damaged, fetch the original again") from error
+        raise InputError(f"{path}: {error}; foreign or damaged, fetch the original again") from error
     except MemoryError as error:
         raise InputError(f"{path}: asks for more memory than there is; fetch the original again") from error
     # Garbage makes the unpickler raise nearly anything: KeyError, struct.error, UnicodeDecodeError and more.

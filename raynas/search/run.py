@@ -247,9 +247,7 @@ class Run:
                 report = Report(record["metrics"], record["epoch"], record["cost_s"])
                 self._apply_report(record["id"], report, done=record["done"])
             case "failure":
-                failure = Failure(
-                    record["failure"], record["message"], record["epoch"], record["detail"]
-                )
+                failure = Failure(record["failure"], record["message"], record["epoch"], record["detail"])
                 self._end(record["id"], failure, "failed")
             case "checkpoint":
                 self._standings[record["id"]].checkpoint = record["path"]

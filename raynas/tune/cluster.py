@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,35 +18,54 @@ LOCAL = "local"
 
 
 @contextlib.contextmanager
-def connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None) -> Iterator[bool]:
     """Connects to a cluster, or starts one on this machine that ends with the block.
 
     Args:
         address: Of a running cluster, ``auto`` to look for one on this machine; None: the one that
             RAY_ADDRESS names, else a new one. A connection that this process has already is used as it is.
 
+    Yields:
+        Whether the cluster cannot grow.
+
     Raises:
         InputError: There is no cluster at the address.
     """
     if ray.is_initialized():
-        yield
+        yield address is None
         return
     wanted = address or os.environ.get("RAY_ADDRESS") or LOCAL
+    _reach(wanted)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if wanted == LOCAL:
         options["include_dashboard"] = False
     try:
         ray.init(address=wanted, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"no Ray cluster answers at {wanted}: {reason}; start one with 'ray start --head', give its "
-            "address as --address HOST:PORT, or leave --address out to use this machine"
-        ) from error
+        raise _unreachable(wanted, error) from error
     try:
-        yield
+        yield wanted == LOCAL
     finally:
         ray.shutdown()
+
+
+def _reach(address: str) -> None:
+    """Refuses an address where nothing listens; Ray itself would try for minutes and then end the process."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(
+        f"no Ray cluster answers at {address}: {reason}; start one with 'ray start --head', give its "
+        "address as --address HOST:PORT, or leave --address out to use this machine"
+    )
 
 
 def slots(resources: Resources, *, fixed: bool) -> int:

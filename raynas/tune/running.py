@@ -52,7 +52,7 @@ class _Attempt:
     experiment: Experiment
     folder: Folder
     number: int
-    address: str | None
+    pending: int
 
 
 def run(
@@ -84,13 +84,14 @@ def run(
             f"{folder.uri} is there already; go on with it by 'raynas resume {folder.uri}', "
             "or give another --name"
         )
-    with cluster.connected(address):
-        cluster.slots(experiment.tune.resources, fixed=address is None)
+    with cluster.connected(address) as fixed:
+        slots = cluster.slots(experiment.tune.resources, fixed=fixed)
         folder.write(CONFIG, to_yaml(experiment).encode())
         book = journal.open_for_append(folder)
         try:
             book.append([_header(experiment, name)])
-            return _attempt(_Attempt(experiment, folder, 1, address), book, (), on_event)
+            made = _restored(experiment, book, (), on_event)
+            return _attempt(_Attempt(experiment, folder, 1, _pending(slots, fixed=fixed)), book, made)
         finally:
             book.close()
 
@@ -128,9 +129,10 @@ def resume(
     try:
         records = journal.read(folder)  # again, now that nobody else writes
         number = 1 + sum(record["kind"] == "attempt" for record in records)
-        with cluster.connected(address):
-            cluster.slots(experiment.tune.resources, fixed=address is None)
-            return _attempt(_Attempt(experiment, folder, number, address), book, records, on_event)
+        made = _restored(experiment, book, records, on_event)
+        with cluster.connected(address) as fixed:
+            slots = cluster.slots(experiment.tune.resources, fixed=fixed)
+            return _attempt(_Attempt(experiment, folder, number, _pending(slots, fixed=fixed)), book, made)
     finally:
         book.close()
 
@@ -168,18 +170,14 @@ def _restored(
     return made
 
 
-def _attempt(
-    attempt: _Attempt, book: Journal, records: Sequence[Record], on_event: EventHandler | None
-) -> Run:
+def _attempt(attempt: _Attempt, book: Journal, made: Run) -> Run:
     experiment, folder = attempt.experiment, attempt.folder
     book.append(
         [{"kind": "attempt", "number": attempt.number, "host": socket.gethostname(), "time": time.time()}]
     )
-    made = _restored(experiment, book, records, on_event)
     options = experiment.tune
-    slots = cluster.slots(options.resources, fixed=attempt.address is None)
     bridge = Bridge(made, batch=experiment.batch, max_concurrent=options.max_concurrent)
-    pending = options.max_concurrent or (slots if attempt.address is None else max(slots, 16))
+    pending = options.max_concurrent or attempt.pending
     try:
         with _environment(TUNE_MAX_PENDING_TRIALS_PG=str(pending)):
             _tune(attempt, bridge)
@@ -194,12 +192,17 @@ def _attempt(
     return made
 
 
+def _pending(slots: int, *, fixed: bool) -> int:
+    """Trials that may wait for resources: what the cluster holds, and some for a cluster that grows by demand."""
+    return slots if fixed else max(slots, 16)
+
+
 def _tune(attempt: _Attempt, bridge: Bridge) -> None:
     experiment, folder = attempt.experiment, attempt.folder
     resources = experiment.tune.resources
     bundle = {"CPU": resources.cpu, "GPU": resources.gpu, **resources.custom}
     place = folder.child(ATTEMPTS)
-    trainable: Any = tune.with_parameters(Evaluation, setting=Setting(experiment, folder.uri))
+    trainable: Any = tune.with_parameters(Evaluation, setting=Setting.of(experiment, folder.uri))
     tune.run(
         trainable,
         name=f"{attempt.number:04d}",
@@ -261,6 +264,7 @@ def _environment(**extra: str) -> Iterator[None]:
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # snapshots are never read
         "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
         "RAY_AIR_NEW_OUTPUT": "0",
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in the driver and in its workers
         **extra,
     }
     missing = {key: value for key, value in wanted.items() if key not in os.environ}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import pickle
+import sys
 import tempfile
 import time
 import traceback
@@ -32,15 +35,34 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Setting:
-    """What all trials of a run share.
+    """What all trials of a run share, in a form that needs no module of the user's to be unpickled.
 
     Attributes:
-        experiment: The run's experiment.
+        experiment: The run's experiment, pickled.
         run_uri: The run's folder, where checkpoints are found again.
+        directory: The driver's working directory; a worker that has it works there, too.
+        import_paths: Where the driver finds modules; a worker looks there too, after its own paths.
     """
 
-    experiment: Experiment
+    experiment: bytes
     run_uri: str
+    directory: str
+    import_paths: tuple[str, ...]
+
+    @classmethod
+    def of(cls, experiment: Experiment, run_uri: str) -> Setting:
+        """The setting of a run that this process drives."""
+        paths = tuple(str(Path(path).absolute()) for path in sys.path)
+        return cls(pickle.dumps(experiment), run_uri, str(Path.cwd()), paths)
+
+    def unpack(self) -> Experiment:
+        """The experiment, in a worker."""
+        if Path(self.directory).is_dir():
+            os.chdir(self.directory)
+        sys.path.extend(path for path in self.import_paths if path not in sys.path)
+        experiment = pickle.loads(self.experiment)  # noqa: S301 -- made by this run's own driver
+        assert isinstance(experiment, Experiment)
+        return experiment
 
 
 class Evaluation(tune.Trainable):
@@ -51,6 +73,7 @@ class Evaluation(tune.Trainable):
     """
 
     _setting: Setting
+    _experiment: Experiment
     _assignments: Sequence[Assignment]
     _current: int | None
     _workload: Workload | None
@@ -58,6 +81,7 @@ class Evaluation(tune.Trainable):
     def setup(self, config: dict[str, Any], setting: Setting) -> None:  # type: ignore[override]
         """Takes the trial's assignments; see ``ray.tune.Trainable``."""
         self._setting = setting
+        self._experiment = setting.unpack()
         self._assign(config[ASSIGNMENTS])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -75,7 +99,7 @@ class Evaluation(tune.Trainable):
         result: dict[str, Any] = {PROGRESS: progress, DONE: self._current is None}
         if isinstance(last.outcome, Report):
             result.update(last.outcome.metrics, epoch=last.outcome.epoch)
-            every = self._setting.experiment.tune.checkpoint_every
+            every = self._experiment.tune.checkpoint_every
             result[SHOULD_CHECKPOINT] = bool(every) and not last.done and last.outcome.epoch % every == 0
         return result
 
@@ -133,7 +157,7 @@ class Evaluation(tune.Trainable):
         return progress
 
     def _start(self, assignment: Assignment) -> Workload:
-        experiment = self._setting.experiment
+        experiment = self._experiment
         proposal = assignment.proposal
         resources = experiment.tune.resources
         name = str(proposal.architecture) if proposal.architecture is not None else repr(proposal.config)

@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -80,7 +81,7 @@ class Training:
     @property
     def done(self) -> bool:
         """Whether the last epoch is over."""
-        return self._epoch >= self._settings.epochs
+        return self._epoch >= self._settings.last_epoch
 
     def step(self) -> Report:
         """Trains one epoch and validates; after the last epoch tests, too.
@@ -89,11 +90,11 @@ class Training:
             Diverged: A loss is not a finite number.
         """
         if self.done:
-            raise RuntimeError(f"all {self._settings.epochs} epochs are over")
+            raise RuntimeError(f"all {self._settings.last_epoch} epochs are over")
         started = time.perf_counter()
         metrics = self._train_one_epoch()
         metrics |= self._evaluate("valid", self._data.valid)
-        if self._epoch + 1 == self._settings.epochs:
+        if self._epoch + 1 == self._settings.last_epoch:
             metrics |= self._evaluate("test", self._data.test)
         self._epoch += 1
         return Report(metrics | self._costs, epoch=self._epoch, cost_s=time.perf_counter() - started)
@@ -142,7 +143,7 @@ class Training:
         total_loss = torch.zeros((), device=self._device)
         n_correct = torch.zeros((), device=self._device)
         n_images = 0
-        for images, labels in batches:
+        for images, labels in islice(batches, self._settings.max_batches):
             with self._autocast():
                 logits = self._network(images)
                 loss = functional.cross_entropy(logits, labels)

@@ -125,7 +125,10 @@ def test_all_problems_come_in_one_report_with_their_lines():
         (("d: 1", "d: -1"), r"x\.yaml:7: searcher\.d: -1 is below 0"),
         (("d: 1", "d: 9"), r"x\.yaml:7: searcher\.d: 9 exceeds the 6 edges of nas_bench_201"),
         (("n_nbr: 4", "n_nbr: 26"), r"x\.yaml:8: searcher\.n_nbr: 26 exceeds the 25 architectures"),
-        (("variance", "varianz"), r"aggregator: unknown aggregator 'varianz'; did you mean 'variance'\? Available"),
+        (
+            ("variance", "varianz"),
+            r"aggregator: unknown aggregator 'varianz'; did you mean 'variance'\? Available",
+        ),
         (("lam: 2", "lambda: 2"), r"x\.yaml:9: searcher\.aggregator\.lambda: unknown key"),
         (("name: neighborhood", "base: x"), r"x\.yaml:6: searcher\.base: the key is given twice"),
         (("nas_bench_201", "nas_bench_101"), r"x\.yaml:1: search_space: no search_spaces/nas_bench_101"),
@@ -133,7 +136,10 @@ def test_all_problems_come_in_one_report_with_their_lines():
         (("report: {metric: valid_accuracy_pct}", "seed: 1"), r"report: is missing"),
         (("metric: valid_accuracy_pct", "metric: valid_accuracy_pct, mode: best"), r"report\.mode: 'best'"),
         (("dataset: digits", "seed: 3"), r"dataset: is missing"),
-        (("workload: {name: train_architecture, epochs: 2}", "workload: {epochs: 2}"), r"workload: .*write its name"),
+        (
+            ("workload: {name: train_architecture, epochs: 2}", "workload: {epochs: 2}"),
+            r"workload: .*write its name",
+        ),
         (("epochs: 2", "epochs: 0"), r"x\.yaml:3: workload\.epochs: 0"),
         (("base: random_search", "base: neighborhood"), r"searcher\.base: a neighborhood of neighborhoods"),
     ],
@@ -177,7 +183,9 @@ def test_a_configuration_of_the_working_directory_is_found_by_name(tmp_path, mon
     assert load("tune_configs/mine.yaml") == experiment()
 
 
-@pytest.mark.parametrize(("name", "message"), [("na_rs_digit", "did you mean 'na_rs_digits'"), ("x/y.yaml", "no such file")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("na_rs_digit", "did you mean 'na_rs_digits'"), ("x/y.yaml", "no such file")]
+)
 def test_a_configuration_that_is_not_there_is_refused(name, message):
     with pytest.raises(InputError, match=message):
         load(name)

@@ -24,7 +24,9 @@ def test_every_file_of_a_slot_holds_a_component_that_knows_its_name(slot):
 
 
 def test_a_misspelt_name_names_the_nearest_and_lists_all():
-    with pytest.raises(UnknownComponentError, match="unknown aggregator 'maen'; did you mean 'mean'\\? Available: .*variance"):
+    with pytest.raises(
+        UnknownComponentError, match=r"unknown aggregator 'maen'; did you mean 'mean'\? Available: .*variance"
+    ):
         find(SLOT, "maen")
 
 
@@ -33,7 +35,9 @@ def test_a_class_of_the_users_own_is_reached_by_module_and_name():
     assert name_of(SLOT, build(SLOT, "collections:OrderedDict")) == "collections:OrderedDict"
 
 
-@pytest.mark.parametrize("name", ["no_such_module:X", "collections:NoSuchClass", "os:path", ":", "collections:"])
+@pytest.mark.parametrize(
+    "name", ["no_such_module:X", "collections:NoSuchClass", "os:path", ":", "collections:"]
+)
 def test_a_users_class_that_is_not_there_is_refused_in_words(name):
     with pytest.raises(UnknownComponentError):
         find(SLOT, name)

@@ -18,4 +18,6 @@ def test_names_do_not_run_into_one_another():
 
 
 def test_two_generators_of_one_name_draw_the_same():
-    assert generator(3, "x").integers(1000, size=8).tolist() == generator(3, "x").integers(1000, size=8).tolist()
+    assert (
+        generator(3, "x").integers(1000, size=8).tolist() == generator(3, "x").integers(1000, size=8).tolist()
+    )

@@ -50,7 +50,9 @@ def test_all_duplicate_keys_are_reported_at_once():
     ]
 
 
-@pytest.mark.parametrize("text", ["a: [1", "a: *x", "a: !!python/object:os.system {}", "\ta: 1", "a: 1\n---\nb: 2"])
+@pytest.mark.parametrize(
+    "text", ["a: [1", "a: *x", "a: !!python/object:os.system {}", "\ta: 1", "a: 1\n---\nb: 2"]
+)
 def test_what_is_no_safe_yaml_is_refused_with_its_place(text):
     with pytest.raises(ConfigError, match=r"^f\.yaml"):
         parse(text, source="f.yaml")

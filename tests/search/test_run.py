@@ -228,7 +228,7 @@ def test_a_metric_that_no_trial_reports_is_refused_before_anything_is_recorded()
     run = start(SPECS["random"], journal)
     (item,) = run.take(1)
     with pytest.raises(
-        InputError, match="no 'valid_accuracy_pct'; set report.metric to one of accuracy, loss"
+        InputError, match=r"no 'valid_accuracy_pct'; set report\.metric to one of accuracy, loss"
     ):
         run.report(item.proposal.id, Report({"loss": 1.0, "accuracy": 2.0}, 1), done=True)
     assert not facts(journal, "report")
@@ -237,7 +237,7 @@ def test_a_metric_that_no_trial_reports_is_refused_before_anything_is_recorded()
 def test_a_journal_of_another_configuration_is_refused():
     journal = MemoryJournal()
     drive(start(SPECS["random"], journal), random.Random(0), slots=1, steps=9)
-    with pytest.raises(InputError, match="config.yaml was changed"):
+    with pytest.raises(InputError, match=r"config\.yaml was changed"):
         start(SPECS["evolution"], MemoryJournal()).replay(journal.records)
 
 

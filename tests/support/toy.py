@@ -29,6 +29,7 @@ class Instant:
         epoch_s: Seconds that each takes.
         diverge: Share of architectures that diverge in their last epoch.
         fail: Share of architectures whose program fails.
+        read: File, relative to the working directory, whose number is reported as a metric.
         kill_once: File that the first worker to reach epoch 2 makes before it kills itself.
     """
 
@@ -36,6 +37,7 @@ class Instant:
     epoch_s: float = 0.0
     diverge: float = 0.0
     fail: float = 0.0
+    read: str = ""
     kill_once: str = ""
 
     def start(self, trial: Trial) -> InstantRun:
@@ -65,6 +67,8 @@ class InstantRun:
         if luck >= 1 - spec.fail:
             raise RuntimeError("no such layer\nsecond line")
         metrics = {"valid_accuracy_pct": value(self._trial, self._epoch), "pid": float(os.getpid())}
+        if spec.read:
+            metrics["read"] = float(Path(spec.read).read_text())
         return Report(metrics, self._epoch, spec.epoch_s)
 
     def state_dict(self) -> dict[str, Any]:

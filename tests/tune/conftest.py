@@ -68,7 +68,9 @@ def wait_for() -> Callable[[Path, int], None]:
             if path.exists() and path.read_bytes().count(b"\n") >= lines:
                 return
             time.sleep(0.02)
-        raise AssertionError(f"no {lines} lines in a minute: {path.read_bytes() if path.exists() else None!r}")
+        raise AssertionError(
+            f"no {lines} lines in a minute: {path.read_bytes() if path.exists() else None!r}"
+        )
 
     return made
 

@@ -46,7 +46,9 @@ def finished(records: list[dict]) -> dict[int, float]:
     }
 
 
-def test_a_run_killed_again_and_again_ends_as_an_uninterrupted_one(run, content, tmp_path, wait_for, kill_tree):
+def test_a_run_killed_again_and_again_ends_as_an_uninterrupted_one(
+    run, content, tmp_path, wait_for, kill_tree
+):
     whole, reference = run(text=TEXT, name="whole")
     config = tmp_path / "killed.yaml"
     config.write_text(TEXT)
@@ -121,10 +123,20 @@ def test_a_second_driver_of_a_run_is_refused(tmp_path):
     folder = tmp_path / "held"
     with journal.FileJournal(folder) as book:
         book.append(
-            [{"kind": "run", "name": "held", "space": "nas_bench_201", "metric": "x", "mode": "max", "seed": 0}]
+            [
+                {
+                    "kind": "run",
+                    "name": "held",
+                    "space": "nas_bench_201",
+                    "metric": "x",
+                    "mode": "max",
+                    "seed": 0,
+                }
+            ]
         )
         (folder / "config.yaml").write_text(
-            "search_space: nas_bench_201\nworkload: toy:Instant\nsearcher: random_search\nreport: {metric: x}\n"
+            "search_space: nas_bench_201\nworkload: toy:Instant\n"
+            "searcher: random_search\nreport: {metric: x}\n"
         )
         driver = start("resume", str(folder))
         output, _ = driver.communicate(timeout=60)

@@ -128,12 +128,16 @@ def test_a_resumed_run_keeps_its_configuration(run):
 
 
 def test_a_metric_that_no_trial_reports_ends_the_run_with_the_names_of_those_it_does(run):
-    with pytest.raises(InputError, match="the trials report no 'accuracy'; set report.metric to one of pid, valid"):
+    with pytest.raises(
+        InputError, match=r"the trials report no 'accuracy'; set report\.metric to one of pid, valid"
+    ):
         run("report.metric=accuracy")
 
 
 def test_a_trial_that_cannot_fit_is_refused_before_it_waits_for_ever(run, tmp_path):
-    with pytest.raises(InputError, match=r"a trial wants 1 GPU and there are 0; use -o tune\.resources\.gpu=0"):
+    with pytest.raises(
+        InputError, match=r"a trial wants 1 GPU and there are 0; use -o tune\.resources\.gpu=0"
+    ):
         run("tune.resources.gpu=1")
     assert not (tmp_path / "run").exists()
 
@@ -174,9 +178,16 @@ def test_real_training_runs_and_reports_what_the_frame_declares(run, content):
 def test_nothing_of_tunes_settings_stays_in_the_environment(run):
     before = dict(os.environ)
     run("searcher.n_proposals=1")
-    after = {key: value for key, value in os.environ.items() if key.startswith(("TUNE_", "RAY_AIR"))}
-    assert after == {key: value for key, value in before.items() if key.startswith(("TUNE_", "RAY_AIR"))}
+    after = {key: value for key, value in os.environ.items() if key.startswith(("TUNE_", "RAY_"))}
+    assert after == {key: value for key, value in before.items() if key.startswith(("TUNE_", "RAY_"))}
     assert ray.is_initialized()
+
+
+def test_a_worker_finds_relative_paths_where_the_driver_does(run, content, tmp_path, monkeypatch):
+    (tmp_path / "number.txt").write_text("17")
+    monkeypatch.chdir(tmp_path)
+    _, folder = run("workload.read=number.txt", "searcher.n_proposals=3")
+    assert set(content(folder)["read"]) == {17.0}
 
 
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
@@ -187,6 +198,8 @@ def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
 def test_an_experiment_survives_the_way_to_a_worker(two_cpus):
     import pickle
 
-    text = "search_space: nas_bench_201\nworkload: toy:Instant\nsearcher: random_search\nreport: {metric: x}\n"
+    text = (
+        "search_space: nas_bench_201\nworkload: toy:Instant\nsearcher: random_search\nreport: {metric: x}\n"
+    )
     made = load_text(text, source="x.yaml")
     assert pickle.loads(pickle.dumps(made)) == made

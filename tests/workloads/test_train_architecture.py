@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,6 +66,40 @@ def same_weights(first, second):
 
 
 # What it computes
+
+
+def test_stopping_part_of_the_way_reads_the_schedule_there(coloured):
+    whole = TrainArchitecture(epochs=5, batch_size=16, channels=4, cells=1, stages=1)
+    part = replace(whole, stop_after=3)
+    long, short = run(whole.start(trial(coloured))), run(part.start(trial(coloured)))
+    assert len(short) == 3
+    for of_whole, of_part in zip(long[:3], short, strict=True):
+        assert of_whole.metrics.items() <= of_part.metrics.items()
+    assert "test_accuracy_pct" in short[-1].metrics
+
+
+def test_a_limit_of_batches_bounds_what_an_epoch_sees(coloured):
+    limited = replace(TINY_ONE, batch_size=8, eval_batch_size=8, max_batches=1)
+    (report,) = run(limited.start(trial(coloured)))
+    assert (report.metrics["train_accuracy_pct"] * 8 / 100).is_integer()
+    assert (report.metrics["valid_accuracy_pct"] * 8 / 100).is_integer()
+
+
+def test_every_metric_it_declares_is_reported_and_no_other(coloured):
+    assert set(run(TINY_ONE.start(trial(coloured)))[-1].metrics) == set(TrainArchitecture.metrics)
+
+
+@pytest.mark.parametrize("change", [{"stop_after": 4}, {"stop_after": 0}, {"max_batches": 0}])
+def test_limits_out_of_range_are_refused(change):
+    with pytest.raises(ValueError, match=next(iter(change))):
+        replace(TINY, **change)
+
+
+def test_a_space_of_other_cells_is_refused_when_the_configuration_is_checked():
+    assert not list(TINY.problems(SPACE))
+    ((field, message),) = TINY.problems(get_space("darts_s5"))
+    assert field == "name"
+    assert "darts_s5 is of kind 'darts'" in message
 
 
 def test_a_cell_of_convolutions_learns_the_digits():

@@ -40,7 +40,7 @@ def perform(arguments: argparse.Namespace) -> int:
     if isinstance(place, LocalFolder):
         place = LocalFolder(place.path.expanduser())
     place = place.child(name)
-    print(f"run directory {place.uri}; starting Ray ...", flush=True)
+    print(f"run directory {place.uri}; {'joining' if arguments.address else 'starting'} Ray ...", flush=True)
     started = time.monotonic()
     run = running.run(experiment, place, name=name, address=arguments.address, on_event=Progress(experiment))
     return report(run, experiment, place, time.monotonic() - started)
