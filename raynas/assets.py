@@ -36,7 +36,7 @@ def names(kind: str) -> list[str]:
 def find(kind: str, name: str) -> Path:
     """Path of the file that a user means by a name.
 
-    A name that ends in ``.yaml`` or ``.yml`` or holds a slash is a path. Any other is looked up in
+    A name that ends in ``.yaml`` or ``.yml`` or has a slash is a path. Any other is looked up in
     ``<kind>/`` of the working directory first and among the shipped files second, so a user's own file may
     take a shipped name.
 
@@ -47,7 +47,7 @@ def find(kind: str, name: str) -> Path:
     Raises:
         InputError: There is no such file; the message lists what there is.
     """
-    if name.endswith((".yaml", ".yml")) or "/" in name:
+    if is_path(name):
         path = Path(name)
         if path.is_file():
             return path
@@ -57,6 +57,11 @@ def find(kind: str, name: str) -> Path:
         if path.is_file():
             return path
     raise InputError(f"no {kind}/{name}.yaml{suggestion(name, names(kind))} Available: {known(kind)}")
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is meant as a path."""
+    return name.endswith((".yaml", ".yml")) or "/" in name
 
 
 def known(kind: str) -> str:

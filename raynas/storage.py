@@ -141,7 +141,8 @@ class RemoteFolder:
         return self.path
 
     def child(self, name: str) -> RemoteFolder:
-        return RemoteFolder(self.filesystem, f"{self.path}/{name}", f"{self.uri}/{name}")
+        place, question, options = self.uri.partition("?")  # such as ?endpoint_override=...
+        return RemoteFolder(self.filesystem, f"{self.path}/{name}", f"{place}/{name}{question}{options}")
 
     def names(self) -> list[str]:
         from pyarrow import fs

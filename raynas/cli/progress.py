@@ -25,7 +25,7 @@ class Progress:
 
     def __init__(self, experiment: Experiment) -> None:
         self._metric = experiment.report.metric
-        self._nominal: int | None = getattr(experiment.searcher, "n_evaluations", None)
+        self._nominal = _n_evaluations(experiment.searcher)
         self._started = time.monotonic()
         self._printed = 0.0
         self._spent: dict[int, float] = {}
@@ -36,6 +36,8 @@ class Progress:
         if self._before is None:
             self._before = run.counts.finished + run.counts.failed
         match record["kind"]:
+            case "attempt":
+                print(f"{record['slots']} trials at a time", flush=True)
             case "report":
                 spent = self._spent.pop(record["id"], 0.0) + record["cost_s"]
                 if record["done"]:
@@ -82,6 +84,15 @@ class Progress:
             left = self._nominal * share - counts.finished - counts.failed
             text += f" left ~{_duration(max(0.0, left) * elapsed / done)}"
         return text + "]"
+
+
+def _n_evaluations(searcher: Any) -> int | None:
+    """Evaluations that a searcher asks for in all, by the fields it has; None where it has none that say."""
+    base = getattr(searcher, "base", None)
+    if base is not None:
+        of_base = _n_evaluations(base)
+        return None if of_base is None else of_base * int(getattr(searcher, "n_nbr", 1))
+    return getattr(searcher, "n_proposals", None)
 
 
 def _duration(seconds: float) -> str:

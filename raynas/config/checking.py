@@ -6,6 +6,7 @@ space, of a dataset nothing. It yields the name of a field and what is wrong wit
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from raynas.config.experiment import Experiment
 from raynas.errors import ConfigError, InputError
 from raynas.spaces import get_space
 from raynas.yaml_document import KeyPath
+
+LOGGER_MODULES = {"tensorboard": "tensorboardX"}
 
 
 def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]]:
@@ -40,6 +43,12 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
         yield from _ask("dataset", experiment.dataset)
     if getattr(experiment.workload, "needs_dataset", False) and experiment.dataset is None:
         yield ("dataset",), "is missing; the workload trains on one, such as dataset: digits"
+    for at, name in enumerate(experiment.tune.loggers):
+        if here and not _installed(LOGGER_MODULES.get(name, name)):
+            yield (
+                ("tune", "loggers", at),
+                f"{name} is not installed; pip install 'raynas[{name}]', or leave it out",
+            )
     known: Iterable[str] = getattr(experiment.workload, "metrics", ())
     if known and experiment.report.metric not in known:
         near = suggestion(experiment.report.metric, list(known))
@@ -47,6 +56,10 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
             ("report", "metric"),
             f"the workload reports no '{experiment.report.metric}'{near} It reports {', '.join(known)}",
         )
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
 
 
 def _ask(name: str, component: Any, *context: Any) -> Iterator[tuple[KeyPath, str]]:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from raynas import assets
@@ -89,6 +90,8 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
         ]
     for item in overrides:
         _set(data, item)
+    if isinstance(space := data.get("search_space"), str) and assets.is_path(space):
+        data["search_space"] = str(Path(space).absolute())
     builder = Builder()
     experiment = builder.build(Experiment, data)
     if not builder.problems:

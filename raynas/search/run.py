@@ -202,6 +202,11 @@ class Run:
         self._flush()
         return decisions
 
+    def note(self, kind: str, **content: Any) -> None:
+        """Records a fact that nothing is decided by, such as the beginning of an attempt."""
+        self._unwritten.append({"kind": kind, **content})
+        self._flush()
+
     def checkpoint(self, proposal_id: int, epoch: int, path: str) -> None:
         """A checkpoint of a proposal lies at a path relative to the run's folder."""
         self._unwritten.append({"kind": "checkpoint", "id": proposal_id, "epoch": epoch, "path": path})

@@ -52,7 +52,14 @@ class _Attempt:
     experiment: Experiment
     folder: Folder
     number: int
-    pending: int
+    slots: int
+    fixed: bool
+
+    @property
+    def pending(self) -> int:
+        """Trials that may wait for resources: what the cluster holds, or more where it grows by demand."""
+        wanted = self.experiment.tune.max_concurrent
+        return wanted or (self.slots if self.fixed else max(self.slots, 16))
 
 
 def run(
@@ -86,12 +93,12 @@ def run(
         )
     with cluster.connected(address) as fixed:
         slots = cluster.slots(experiment.tune.resources, fixed=fixed)
-        folder.write(CONFIG, to_yaml(experiment).encode())
+        _begin(folder, experiment)
         book = journal.open_for_append(folder)
         try:
             book.append([_header(experiment, name)])
             made = _restored(experiment, book, (), on_event)
-            return _attempt(_Attempt(experiment, folder, 1, _pending(slots, fixed=fixed)), book, made)
+            return _attempt(_Attempt(experiment, folder, 1, slots, fixed), made)
         finally:
             book.close()
 
@@ -132,7 +139,7 @@ def resume(
         made = _restored(experiment, book, records, on_event)
         with cluster.connected(address) as fixed:
             slots = cluster.slots(experiment.tune.resources, fixed=fixed)
-            return _attempt(_Attempt(experiment, folder, number, _pending(slots, fixed=fixed)), book, made)
+            return _attempt(_Attempt(experiment, folder, number, slots, fixed), made)
     finally:
         book.close()
 
@@ -155,6 +162,13 @@ def experiment_of(folder: Folder, overrides: Sequence[Override] = (), *, here: b
     return load_text(text, source=f"{folder.uri}/{CONFIG}", overrides=overrides, here=here)
 
 
+def _begin(folder: Folder, experiment: Experiment) -> None:
+    try:
+        folder.write(CONFIG, to_yaml(experiment).encode())
+    except OSError as error:
+        raise InputError(f"{folder.uri}: cannot be written: {error}; give a --storage that can") from error
+
+
 def _restored(
     experiment: Experiment, book: Journal, records: Sequence[Record], on_event: EventHandler | None
 ) -> Run:
@@ -170,31 +184,24 @@ def _restored(
     return made
 
 
-def _attempt(attempt: _Attempt, book: Journal, made: Run) -> Run:
+def _attempt(attempt: _Attempt, made: Run) -> Run:
     experiment, folder = attempt.experiment, attempt.folder
-    book.append(
-        [{"kind": "attempt", "number": attempt.number, "host": socket.gethostname(), "time": time.time()}]
-    )
+    made.note("attempt", number=attempt.number, host=socket.gethostname(), slots=attempt.slots)
     options = experiment.tune
     bridge = Bridge(made, batch=experiment.batch, max_concurrent=options.max_concurrent)
-    pending = options.max_concurrent or attempt.pending
     try:
-        with _environment(TUNE_MAX_PENDING_TRIALS_PG=str(pending)):
+        with _environment(TUNE_MAX_PENDING_TRIALS_PG=str(attempt.pending)):
             _tune(attempt, bridge)
     except (TuneError, RayError) as error:
         if bridge.refusal is not None:
             raise bridge.refusal from error
         raise
+    finally:
+        results.keep(folder)
     if not bridge.exhausted:
         raise InterruptedRunError(f"interrupted; nothing is lost: go on with 'raynas resume {folder.uri}'")
-    book.append([{"kind": "end", "time": time.time()}])
-    results.keep(folder)
+    made.note("end")
     return made
-
-
-def _pending(slots: int, *, fixed: bool) -> int:
-    """Trials that may wait for resources: what the cluster holds, and some for a cluster that grows by demand."""
-    return slots if fixed else max(slots, 16)
 
 
 def _tune(attempt: _Attempt, bridge: Bridge) -> None:
@@ -213,7 +220,7 @@ def _tune(attempt: _Attempt, bridge: Bridge) -> None:
         scheduler=SchedulerAdaptor(bridge),
         callbacks=[
             Recorder(bridge, folder, keep_checkpoints=experiment.tune.keep_checkpoints),
-            *_loggers(experiment.tune.loggers),
+            *map(_logger, experiment.tune.loggers),
         ],
         # the recorder removes checkpoints; Tune, told to, would snapshot the experiment at each one
         checkpoint_config=tune.CheckpointConfig(num_to_keep=None),
@@ -224,16 +231,6 @@ def _tune(attempt: _Attempt, bridge: Bridge) -> None:
         trial_dirname_creator=lambda trial: f"trial_{trial.trial_id}",
         verbose=0,
     )
-
-
-def _loggers(names: Sequence[str]) -> Iterator[tune.Callback]:
-    for name in names:
-        try:
-            yield _logger(name)
-        except ImportError as error:
-            raise InputError(
-                f"tune.loggers: {name}: {error}; install it with pip install 'raynas[{name}]'"
-            ) from error
 
 
 def _logger(name: str) -> tune.Callback:

@@ -131,6 +131,12 @@ def test_results_writes_the_whole_frame(half_done, tmp_path):
     assert frame["score"].notna().sum() == 2
 
 
+def test_a_place_that_cannot_be_written_is_refused(capsys, half_done, tmp_path):
+    for option in ("--csv", "--parquet"):
+        assert main(["results", str(half_done.path), option, f"{tmp_path}/nowhere/a"]) == 2
+        assert "cannot be written" in said(capsys)[1]
+
+
 def test_the_frame_has_every_declared_column_with_its_type_unit_and_meaning(half_done):
     import io
 

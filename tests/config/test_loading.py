@@ -164,6 +164,21 @@ def test_a_batch_cannot_go_with_a_scheduler_that_stops_trials():
     assert problems(text)[0].startswith("x.yaml:11: batch: 4 proposals a trial cannot be stopped one by one")
 
 
+def test_a_logger_that_is_not_installed_is_refused_with_its_remedy(monkeypatch):
+    monkeypatch.setattr("raynas.config.checking._installed", lambda module: module != "wandb")
+    text = BASE + "tune: {loggers: [tensorboard, wandb]}\n"
+    assert problems(text) == [
+        "x.yaml:11: tune.loggers.1: wandb is not installed; pip install 'raynas[wandb]', or leave it out"
+    ]
+
+
+def test_a_search_space_given_by_a_relative_path_is_the_same_file_from_anywhere(tmp_path, monkeypatch):
+    source = (assets.directory("search_spaces") / "nas_bench_201.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    assert experiment(BASE, "search_space=./mine.yaml").search_space == f"{tmp_path}/mine.yaml"
+
+
 def test_missing_data_files_are_found_before_anything_runs(tmp_path):
     found = problems(BASE, f"dataset={{name: cifar10, root: {tmp_path}}}")
     assert "dataset" in found[0]

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def perform(arguments: argparse.Namespace) -> int:
     """Prints and writes."""
     from raynas import journal, results
+    from raynas.errors import InputError
     from raynas.storage import folder
 
     records = journal.read(folder(arguments.run_dir))
@@ -38,8 +39,11 @@ def perform(arguments: argparse.Namespace) -> int:
     if len(scored):
         print(f"\nbest by {about.metric}, {about.mode}imal:")
         print(scored[columns].head(arguments.top).to_string(index=False, float_format="%.3f"))
-    if arguments.parquet is not None:
-        arguments.parquet.write_bytes(results.parquet(frame))
-    if arguments.csv is not None:
-        frame.to_csv(arguments.csv, index=False)
+    try:
+        if arguments.parquet is not None:
+            arguments.parquet.write_bytes(results.parquet(frame))
+        if arguments.csv is not None:
+            frame.to_csv(arguments.csv, index=False)
+    except OSError as error:
+        raise InputError(f"the frame cannot be written: {error}; give a path that can") from error
     return 0
