@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ def report(run: Run, experiment: Experiment, folder: Folder, seconds: float) -> 
         f"\n{counts.nominal} proposals, {counts.unique} of them distinct and trained; "
         f"{counts.failed} failed; {seconds:.1f} s"
     )
-    print(f"results    {folder.uri}  (raynas results {folder.uri})")
+    print(f"results    {folder.uri}  (raynas results {shlex.quote(folder.uri)})")
     best = run.best
     if best is None:
         print(f"no trial succeeded; see the failures in {folder.uri}", file=sys.stderr)

@@ -38,6 +38,9 @@ class Progress:
         match record["kind"]:
             case "attempt":
                 print(f"{record['slots']} trials at a time", flush=True)
+            case "retry":
+                ids = ", ".join(map(str, record["ids"]))
+                print(f"{self._clock(run)} a worker was lost; proposal {ids} starts again", flush=True)
             case "report":
                 spent = self._spent.pop(record["id"], 0.0) + record["cost_s"]
                 if record["done"]:

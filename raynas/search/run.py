@@ -285,7 +285,9 @@ class Run:
             self._end(item.proposal_id, outcome, "failed")
             return "stop"
         if outcome.epoch <= standing.epoch and not item.done:
-            return "continue"
+            # the worker was lost after this report; a trial that was to pause here pauses now
+            again = standing.status == "paused" and outcome.epoch == standing.epoch
+            return "pause" if again else "continue"
         self._unwritten.append(_report_record(item.proposal_id, outcome, done=item.done))
         at = len(self._unwritten)
         decision = self._apply_report(item.proposal_id, outcome, done=item.done)

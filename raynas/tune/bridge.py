@@ -54,15 +54,15 @@ class Bridge:
             self._trial_of.update(dict.fromkeys(ids, trial_id))
         return assignments
 
-    def resume(self) -> str | None:
-        """The paused trial of Tune's that shall go on now; it is taken to do so from here on."""
-        if not self._room:
-            return None
-        proposal_id = self.run.next_to_resume()
-        if proposal_id is None or (trial_id := self._trial_of.get(proposal_id)) is None:
-            return None
+    def to_resume(self) -> str | None:
+        """The paused trial of Tune's that the run's scheduler wants to go on, if there is room for one."""
+        proposal_id = self.run.next_to_resume() if self._room else None
+        return None if proposal_id is None else self._trial_of.get(proposal_id)
+
+    def resumed(self, trial_id: str) -> None:
+        """A trial that ``to_resume`` gave goes on."""
+        (proposal_id,) = self._ids[trial_id]
         self.run.resume(proposal_id)
-        return trial_id
 
     def result(self, result: dict[str, Any]) -> Decision:
         """Records what a trial reported; the same result may be given twice.
@@ -107,6 +107,10 @@ class Bridge:
             for standing in standings
             if standing.checkpoint is not None and standing.status in ("finished", "failed")
         ]
+
+    def retried(self, trial_id: str) -> None:
+        """The worker of a trial was lost, and the trial starts again from its last checkpoint."""
+        self.run.note("retry", ids=self._ids.get(trial_id, []))
 
     def lost(self, trial_id: str, message: str) -> None:
         """A trial of Tune's cannot go on: its unfinished proposals have failed."""

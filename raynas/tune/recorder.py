@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from ray.tune import Callback, Checkpoint
@@ -28,6 +29,11 @@ class Recorder(Callback):
         self._folder = folder
         self._keep = keep_checkpoints
 
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Rests a little while nothing runs; Tune's loop would spin."""
+        if self._bridge.run.live == 0:
+            time.sleep(0.005)
+
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
@@ -46,6 +52,10 @@ class Recorder(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Forgets a trial that ended as it should."""
         self._end(trial)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Notes that a trial whose worker was lost starts again."""
+        self._bridge.retried(trial.trial_id)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Records the failure of a trial whose worker was lost more often than it may be."""

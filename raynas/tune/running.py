@@ -261,6 +261,7 @@ def _environment(**extra: str) -> Iterator[None]:
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # snapshots are never read
         "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
         "RAY_AIR_NEW_OUTPUT": "0",
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # the recorder tells of them
         "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in the driver and in its workers
         **extra,
     }

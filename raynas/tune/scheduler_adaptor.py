@@ -31,9 +31,11 @@ class SchedulerAdaptor(TrialScheduler):
         super().__init__()
         self._bridge = bridge
         self._trials: dict[str, Trial] = {}
+        self._waiting: dict[str, Trial] = {}
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         self._trials[trial.trial_id] = trial
+        self._waiting[trial.trial_id] = trial
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:
         return _DECISIONS[self._bridge.result(result)]
@@ -50,15 +52,22 @@ class SchedulerAdaptor(TrialScheduler):
         self._trials.pop(trial.trial_id, None)
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> Trial | None:
-        """A paused trial to go on; pending ones are started by Tune in their order when this gives None."""
-        if not self._bridge.run.paused:
-            return None
-        trial_id = self._bridge.resume()
-        if trial_id is not None:
-            return self._trials[trial_id]
-        if self._bridge.exhausted:
-            for trial in list(self._trials.values()):
-                tune_controller.stop_trial(trial)
+        """A paused trial to go on, else the pending trial of the earliest proposal; Tune takes any."""
+        if self._bridge.run.paused:
+            trial_id = self._bridge.to_resume()
+            # a trial told to pause is not paused until its checkpoint is written
+            if trial_id is not None and self._trials[trial_id].status == Trial.PAUSED:
+                self._bridge.resumed(trial_id)
+                return self._trials[trial_id]
+            if self._bridge.exhausted:
+                for trial in list(self._trials.values()):
+                    tune_controller.stop_trial(trial)
+                return None
+        while self._waiting:
+            trial_id, trial = next(iter(self._waiting.items()))
+            if trial.status == Trial.PENDING:
+                return trial
+            del self._waiting[trial_id]
         return None
 
     def debug_string(self) -> str:

@@ -183,6 +183,15 @@ def test_the_first_report_of_an_epoch_counts_and_an_ended_trial_stays_ended():
     assert run.best.value == 2.0
 
 
+def test_a_trial_that_was_to_pause_when_its_worker_was_lost_pauses_at_the_same_epoch():
+    run = start(RandomSearch(n_proposals=4), MemoryJournal(), Halves())
+    (item,) = run.take(1)
+    report = Report({OBJECTIVE.metric: 1.0}, 1)
+    assert run.report(item.proposal.id, report, done=False) == "pause"
+    assert run.report(item.proposal.id, report, done=False) == "pause"
+    assert run.live == 0
+
+
 def test_facts_reach_the_journal_before_anyone_hears_of_them():
     journal = MemoryJournal()
     heard: list[int] = []

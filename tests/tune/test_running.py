@@ -29,6 +29,15 @@ def test_results_do_not_depend_on_concurrency_or_batches(run, content):
     assert len(content(first)) == 3 * one.counts.unique
 
 
+def test_trials_start_in_the_order_of_their_proposals(run):
+    _, folder = run("searcher.n_proposals=12", "workload.epochs=1", "tune.max_concurrent=6")
+    records = journal.read(folder)
+    order = [record["id"] for record in records if record["kind"] == "report"]
+    asked = [record["id"] for record in records if record["kind"] == "proposal"]
+    assert asked == list(range(12))
+    assert all(abs(place - key) <= 2 for place, key in enumerate(order))
+
+
 def test_workers_are_reused(run):
     from raynas import results
 
@@ -56,6 +65,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_checkpoint(run, content
     assert (tmp_path / "killed").exists()
     assert hit.best == calm.best
     assert hit.counts.failed == 0
+    assert [record["kind"] for record in journal.read(second)].count("retry") == 1
     pd.testing.assert_frame_equal(content(first), content(second))
 
 
