@@ -17,10 +17,11 @@ TORCH_ROOMS = {"supernets", "flatness", "differentiable", "oneshot", "predictors
 
 # room: rooms that it may not import, since they stand above it
 ABOVE = {
-    "spaces": {"search", "workloads", "supernets", "data", "config", "tune", "cli", "flatness"},
-    "data": {"search", "workloads", "supernets", "config", "tune", "cli", "flatness", "spaces"},
-    "supernets": {"search", "workloads", "data", "config", "tune", "cli", "flatness"},
-    "flatness": {"search", "workloads", "data", "config", "tune", "cli", "supernets"},
+    "spaces": {"benchmarks", "search", "workloads", "supernets", "data", "config", "tune", "cli", "flatness"},
+    "benchmarks": {"search", "workloads", "supernets", "data", "config", "tune", "cli", "flatness"},
+    "data": {"benchmarks", "search", "workloads", "supernets", "config", "tune", "cli", "flatness", "spaces"},
+    "supernets": {"benchmarks", "search", "workloads", "data", "config", "tune", "cli", "flatness"},
+    "flatness": {"benchmarks", "search", "workloads", "data", "config", "tune", "cli", "supernets"},
     "search": {"workloads", "supernets", "data", "config", "tune", "cli"},
     "workloads": {"config", "tune", "cli"},
     "config": {"tune", "cli"},
