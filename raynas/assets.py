@@ -49,14 +49,22 @@ def find(kind: str, name: str) -> Path:
     """
     if is_path(name):
         path = Path(name)
-        if path.is_file():
+        if _is_file(path):
             return path
         raise InputError(f"{name}: no such file; give a YAML file's path, or one of the names {known(kind)}")
     for folder in (Path(kind), directory(kind)):
         path = folder / f"{name}.yaml"
-        if path.is_file():
+        if _is_file(path):
             return path
     raise InputError(f"no {kind}/{name}.yaml{suggestion(name, names(kind))} Available: {known(kind)}")
+
+
+def from_anywhere(kind: str, name: str) -> str:
+    """What finds the same file from any working directory: a shipped name as it is, or an absolute path."""
+    if is_path(name):
+        return str(Path(name).absolute())
+    path = find(kind, name)
+    return name if path.resolve().parent == directory(kind).resolve() else str(path.absolute())
 
 
 def is_path(name: str) -> bool:
@@ -67,6 +75,13 @@ def is_path(name: str) -> bool:
 def known(kind: str) -> str:
     """All shipped names of a kind in one line."""
     return ", ".join(names(kind))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}; give a file's name or path") from error
 
 
 def suggestion(word: str, choices: list[str]) -> str:

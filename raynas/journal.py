@@ -158,10 +158,10 @@ def _parse(content: bytes, source: str) -> list[dict[str, Any]]:
         try:
             record = json.loads(line)
         except ValueError as error:
+            raise InputError(f"{source}:{number}: damaged: {error}; restore the file from a copy") from error
+        if not isinstance(record, dict) or not isinstance(record.get("kind"), str):
             raise InputError(
-                f"{source}:{number}: damaged: {error}; the lines before it are whole: cut the file there"
-            ) from error
-        if not isinstance(record, dict):
-            raise InputError(f"{source}:{number}: not a fact of a run, but {line[:40]!r}")
+                f"{source}:{number}: no fact of a run: {line[:60]!r}; restore the file from a copy"
+            )
         records.append(record)
     return records

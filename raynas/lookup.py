@@ -16,6 +16,8 @@ from typing import Any
 from raynas.assets import suggestion
 from raynas.errors import InputError
 
+_NOUNS = {"workloads": "workload"}
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -33,7 +35,8 @@ class Slot:
     @property
     def noun(self) -> str:
         """What one component of the slot is called in messages."""
-        return self.package.rpartition(".")[2]
+        last = self.package.rpartition(".")[2]
+        return _NOUNS.get(last, last)
 
 
 class UnknownComponentError(InputError):
@@ -62,7 +65,7 @@ def find(slot: str, name: str) -> type[Any]:
         name: A file of the slot, or ``package.module:Class``.
 
     Raises:
-        UnknownComponentError: Nothing of that name.
+        UnknownComponentError: Nothing of that name, or its module cannot be imported.
     """
     if ":" in name:
         return _user_class(name)
@@ -72,7 +75,10 @@ def find(slot: str, name: str) -> type[Any]:
             f"unknown {noun} '{name}'{suggestion(name, choices)} Available: {', '.join(choices)}; "
             "or package.module:Class for one of your own"
         )
-    module = importlib.import_module(f"{slot}.{name}")
+    try:
+        module = importlib.import_module(f"{slot}.{name}")
+    except (Exception, SystemExit) as error:
+        raise UnknownComponentError(f"cannot import {slot}.{name}: {reason(error)}") from error
     wanted = name.replace("_", "")
     for attribute, value in vars(module).items():
         if isinstance(value, type) and attribute.lower() == wanted and value.__module__ == module.__name__:
@@ -98,6 +104,12 @@ def name_of(slot: str, component: object) -> str:
     return module if package == slot else f"{kind.__module__}:{kind.__qualname__}"
 
 
+def reason(error: BaseException) -> str:
+    """An exception that a user's class raised, in one line."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
 def _files(slot: str) -> dict[str, Path]:
     found = importlib.util.find_spec(slot)
     if found is None or found.submodule_search_locations is None:
@@ -112,9 +124,10 @@ def _user_class(name: str) -> type[Any]:
         found: Any = importlib.import_module(module_name)
         for part in class_name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:  # importing runs the user's code, which may raise anything
         raise UnknownComponentError(
-            f"cannot reach '{name}': {error}; it must be package.module:Class, importable where raynas runs"
+            f"cannot reach '{name}': {reason(error)}; "
+            "it must be package.module:Class, importable where raynas runs"
         ) from error
     if not isinstance(found, type):
         raise UnknownComponentError(f"'{name}' is not a class")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "results.parquet"
+
+# Columns that a workload's own metrics may not take.
+RESERVED = frozenset(
+    {
+        "run", "proposal", "group", "role", "status", "reuses", "architecture", "index", "epoch", "score",
+        "cost_s", "time", "failure",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,9 +50,10 @@ COLUMNS = (
     ),
     Column("group", "int64", "", "proposals scored together share a group; -1: none"),
     Column("role", "category", "", "candidate, or in a neighborhood reference or neighbor"),
-    Column("status", "category", "", "running, paused, finished or failed"),
+    Column("status", "category", "", "running, paused, finished, failed or reused"),
+    Column("reuses", "Int64", "", "earlier proposal of the same architecture, whose outcome this one takes"),
     Column("architecture", "string", "", "architecture in its space's notation"),
-    Column("index", "Int64", "", "index of the architecture in its space"),
+    Column("index", "Int64", "", "index of the architecture in its space; missing beyond 64 bits"),
     Column("epoch", "int64", "", "epochs trained; 0: the trial failed before its first report"),
     Column("score", "float64", "as the metric", "value the search compares by; missing for neighbors"),
     Column("train_loss", "float64", "nats", "mean cross-entropy over the epoch's training batches"),
@@ -86,7 +95,7 @@ def header(records: Sequence[Record]) -> Header:
         InputError: It has none.
     """
     for record in records[:1]:
-        if record.get("kind") == "run":
+        if record.get("kind") == "run" and {"name", "space", "metric", "mode"} <= record.keys():
             return Header(record["name"], record["space"], record["metric"], record["mode"])
     raise InputError("the journal does not begin with a run's header; give a directory that raynas run made")
 
@@ -100,12 +109,22 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     Returns:
         One row a (trial, epoch), sorted by proposal and epoch; columns as ``COLUMNS`` declares them, then any
         other metric that the workload reported. A trial that failed before its first report has one row of
-        epoch 0. A proposal that reuses an earlier outcome has no row of its own.
+        epoch 0. A proposal that reuses an earlier outcome is no trial: it has one row, of status ``reused``,
+        with the last metrics of that outcome and no cost.
+
+    Raises:
+        InputError: A line that no run writes.
     """
     import pandas as pd
 
     about = header(records)
-    rows = list(_rows(records, about))
+    try:
+        rows = list(_rows(records, about))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"the journal holds a line that is no fact of a run ({type(error).__name__}: {error}); "
+            "restore the file from a copy"
+        ) from error
     declared = {column.name: column for column in COLUMNS}
     extra = sorted({key for row in rows for key in row} - set(declared))
     made = pd.DataFrame(rows, columns=[*declared, *extra])
@@ -143,41 +162,52 @@ def keep(folder: Folder, records: Sequence[Record] | None = None) -> None:
     folder.write(FILE, parquet(frame(journal.read(folder) if records is None else records)))
 
 
-def _rows(records: Iterable[Record], about: Header) -> Iterable[dict[str, Any]]:
-    from raynas.spaces import get_space
-
-    space = get_space(about.space)
+def _rows(records: Iterable[Record], about: Header) -> Iterator[dict[str, Any]]:
     proposals: dict[int, dict[str, Any]] = {}
-    reports: dict[tuple[int, int], dict[str, Any]] = {}
+    reports: dict[int, dict[int, dict[str, Any]]] = {}
     for record in records:
+        key: int = record.get("id", -1)
         match record["kind"]:
-            case "proposal" if record["reuses"] is None:
-                text = record["architecture"]
-                proposals[record["id"]] = {
-                    "run": about.name,
-                    "proposal": record["id"],
-                    "group": -1 if record["group"] is None else record["group"],
-                    "role": record["role"],
-                    "status": "running",
-                    "architecture": text,
-                    "index": None if text is None else space.index(space.parse(text)),
-                }
+            case "proposal":
+                proposals[key] = _proposal_columns(record, about)
+                reports[key] = {}
             case "report":
                 row = {**record["metrics"], "epoch": record["epoch"], "cost_s": record["cost_s"]}
-                reports.setdefault((record["id"], record["epoch"]), {**row, "time": record["time"]})
+                reports[key].setdefault(record["epoch"], {**row, "time": record["time"]})
                 if record["done"]:
-                    proposals[record["id"]]["status"] = "finished"
+                    proposals[key]["status"] = "finished"
             case "decision":
-                ended = {"pause": "paused", "stop": "finished"}
-                proposals[record["id"]]["status"] = ended[record["decision"]]
+                proposals[key]["status"] = {"pause": "paused", "stop": "finished"}[record["decision"]]
             case "resume":
-                proposals[record["id"]]["status"] = "running"
-            case "score" if record["id"] in proposals:
-                proposals[record["id"]]["score"] = record["value"]
+                proposals[key]["status"] = "running"
+            case "score":
+                proposals[key]["score"] = record["value"]
             case "failure":
-                proposal = proposals[record["id"]]
-                proposal.update(status="failed", failure=f"{record['failure']}: {record['message']}")
-                if not any(key == record["id"] for key, _ in reports):
-                    reports[record["id"], 0] = {"epoch": 0, "time": record["time"]}
-    for (proposal_id, _), row in reports.items():
-        yield {**proposals[proposal_id], **row}
+                proposals[key].update(status="failed", failure=f"{record['failure']}: {record['message']}")
+                if not reports[key]:
+                    reports[key][0] = {"epoch": 0, "time": record["time"]}
+    for key, proposal in proposals.items():
+        origin = proposal["reuses"]
+        if origin is None:
+            yield from ({**row, **proposal} for row in reports[key].values())
+        elif proposals[origin]["status"] in ("finished", "failed"):
+            last = reports[origin][max(reports[origin])]
+            yield {**last, **proposal, "cost_s": 0.0, "failure": proposals[origin].get("failure")}
+
+
+def _proposal_columns(record: Record, about: Header) -> dict[str, Any]:
+    from raynas.spaces import get_space
+
+    text = record["architecture"]
+    space = get_space(about.space)
+    index = None if text is None else space.index(space.parse(text))
+    return {
+        "run": about.name,
+        "proposal": record["id"],
+        "group": -1 if record["group"] is None else record["group"],
+        "role": record["role"],
+        "status": "running" if record["reuses"] is None else "reused",
+        "reuses": record["reuses"],
+        "architecture": text,
+        "index": index if index is not None and index < 2**63 else None,
+    }

@@ -68,6 +68,8 @@ def folder(uri: str) -> Folder:
         raise InputError(
             f"{uri}: cannot be used as storage: {error}; give a path, or a URI such as s3://bucket/folder"
         ) from error
+    if not path:
+        raise InputError(f"{uri}: names no folder; give one, such as s3://bucket/folder")
     return RemoteFolder(filesystem, path, uri)
 
 

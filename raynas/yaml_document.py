@@ -1,14 +1,15 @@
 """YAML as raynas reads it: safe, no duplicate keys, ``1e-3`` a number, and the line of every value kept.
 
-The syntax is YAML 1.1 with SafeLoader's types, less dates and the words yes, no, on and off, which stay
-strings.
+The syntax is YAML 1.1 with SafeLoader's plain types. Dates, the words yes, no, on and off, and YAML 1.1's
+``010`` (to the base of 8) and ``1:30`` (of 60) stay strings. Keys are strings. Anchors, aliases and tags are
+refused: an experiment needs none, and a few lines of aliases can stand for more than memory holds.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +20,71 @@ from raynas.errors import ConfigError, InputError, Problem
 KeyPath = tuple[str | int, ...]
 
 _FLOAT = re.compile(
-    r"^[-+]?(\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+|\d[\d_]*\.[\d_]*|\.\d[\d_]*([eE][-+]?\d+)?|\.inf|\.nan)$"
+    r"^[-+]?(\d[\d_]*(\.[\d_]*)?[eE][-+]?\d+|\d[\d_]*\.[\d_]*|\.\d[\d_]*([eE][-+]?\d+)?|\.inf|\.nan)$",
+    re.ASCII,
 )
+_INT = re.compile(r"^[-+]?(0|[1-9][0-9_]*|0b[01][01_]*|0o[0-7][0-7_]*|0x[0-9a-fA-F][0-9a-fA-F_]*)$")
 _BOOL = re.compile(r"^(true|True|TRUE|false|False|FALSE)$")
 
 
+_DEEPEST = 100
+_LONGEST_NUMBER = 100
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with resolvers of its own for numbers and booleans."""
+    """SafeLoader with resolvers of its own, and without anchors, aliases and tags."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        refused = ""
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            refused = "anchors and aliases (&x, *x) are not read; write the value out"
+        elif event.tag is not None:
+            refused = f"tags ({event.tag}) are not read; write the value plainly, a string in quotes"
+        elif self.depth >= _DEEPEST:
+            refused = f"nested too deeply; at most {_DEEPEST} levels are read"
+        if refused:
+            raise yaml.MarkedYAMLError(problem=refused, problem_mark=event.start_mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_number(self, node: yaml.ScalarNode) -> int:
+        text = node.value.replace("_", "")
+        if len(text) > _LONGEST_NUMBER:
+            message = f"a number of {len(text)} digits; at most {_LONGEST_NUMBER} are read"
+            raise yaml.MarkedYAMLError(problem=message, problem_mark=node.start_mark)
+        return int(text, 0)
 
 
-_REPLACED = ("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
+_STRING = "tag:yaml.org,2002:str"
+_KEPT = ("tag:yaml.org,2002:null",)
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag in _KEPT]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", _BOOL, list("tTfF"))
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_number)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what ``_Loader`` would not read as the same string."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def represent_string(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar(_STRING, data, style=None if data.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_string)
 
 
 @dataclass(frozen=True)
@@ -67,7 +117,7 @@ def load(path: Path) -> Document:
 
     Raises:
         InputError: The file cannot be read.
-        ConfigError: It is not YAML, or a mapping has a key twice.
+        ConfigError: It is not YAML as raynas reads it, or a mapping has a key twice.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -98,22 +148,51 @@ def parse(text: str, *, source: str) -> Document:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}" if mark else source
         raise ConfigError([Problem("", f"not valid YAML: {error.problem}", place)]) from error
-    except yaml.YAMLError as error:
-        raise ConfigError([Problem("", f"not valid YAML: {error}", source)]) from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # ValueError and OverflowError: an escape such as "\UFFFFFFFF" that is no character
+        message = " ".join(str(error).split())
+        raise ConfigError([Problem("", f"not valid YAML: {message}", source)]) from error
     return Document(data, source, lines)
 
 
-def parse_value(text: str) -> Any:
-    """One value as it would read in a file: ``1e-3`` is a number, ``[1, 2]`` a list, ``a2m`` a string."""
-    return parse(text, source=text).data
+def parse_value(text: str, *, source: str = "") -> Any:
+    """One value as it would read in a file: ``1e-3`` is a number, ``[1, 2]`` a list, ``a2m`` a string.
+
+    Args:
+        text: The value.
+        source: What to call it in messages; empty: by itself.
+    """
+    try:
+        return parse(text, source=source).data
+    except ConfigError as error:  # one value has no lines
+        place = source or text
+        raise ConfigError([replace(problem, place=place) for problem in error.problems]) from error
+
+
+def dump(data: Any) -> str:
+    """The text that ``parse`` reads as the same data.
+
+    Raises:
+        InputError: The data are more than mappings, lists and scalars.
+    """
+    try:
+        return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    except yaml.YAMLError as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"{message}; use numbers, strings, lists and mappings of them") from error
 
 
 def _walk(node: yaml.Node, path: KeyPath, source: str, lines: dict[KeyPath, int]) -> Iterator[Problem]:
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
-            name = str(key.value)
             line = key.start_mark.line + 1
+            if key.tag != _STRING:
+                what = f"the key {key.value or 'null'}" if isinstance(key, yaml.ScalarNode) else "a key"
+                message = f"{what} is not a string; write a name, in quotes where it reads as another type"
+                yield Problem(".".join(map(str, path)), message, f"{source}:{line}")
+                continue
+            name = key.value
             inner = (*path, name)
             if name in seen:
                 dotted = ".".join(map(str, inner))

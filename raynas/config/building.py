@@ -13,10 +13,17 @@ import pydantic
 
 from raynas.assets import suggestion
 from raynas.errors import InputError
-from raynas.lookup import Slot, find
+from raynas.lookup import Slot, find, reason
 from raynas.yaml_document import KeyPath
 
 _FAILED = object()
+_METHODS = {
+    "raynas.workloads": "start",
+    "raynas.search.searcher": "start",
+    "raynas.search.scheduler": "start",
+    "raynas.data.dataset": "load",
+    "raynas.flatness.aggregator": "__call__",
+}
 
 
 class Builder:
@@ -44,7 +51,14 @@ class Builder:
         if not isinstance(data, Mapping):
             return self._refuse(path, f"{_show(data)} is not a mapping of {', '.join(_fields(kind))}")
         fields = _fields(kind)
-        hints = get_type_hints(kind, include_extras=True)
+        try:
+            hints = get_type_hints(kind, include_extras=True)
+        except Exception as error:
+            return self._refuse(
+                path,
+                f"the type hints of {kind.__name__} cannot be resolved: {reason(error)}; "
+                "import what they name at the top of its module",
+            )
         before = len(self.problems)
         for key in data:
             if key not in fields:
@@ -63,11 +77,13 @@ class Builder:
         while all(name in values for name in required):
             try:
                 made = kind(**values)
-            except ValueError as error:
-                name = self._blame(path, fields, str(error))
+            except (ValueError, InputError) as error:
+                name = self._blame(path, fields, str(error) or reason(error))
                 if name not in values:
                     break
                 del values[name]  # so that the next turn finds what else is out of range
+            except Exception as error:
+                return self._refuse(path, f"{kind.__name__} does not take these options: {reason(error)}")
             else:
                 return made if len(self.problems) == before else _FAILED
         return _FAILED
@@ -101,6 +117,15 @@ class Builder:
             return self._refuse(path, str(error))
         if not dataclasses.is_dataclass(kind):
             return self._refuse(path, f"{data['name']} is not a dataclass, so its options are not known")
+        if "name" in _fields(kind):
+            return self._refuse(
+                path, f"{data['name']} has a field 'name', which here names the component; rename the field"
+            )
+        method = _METHODS.get(slot.package)
+        if method is not None and not _has_method(kind, method):
+            return self._refuse(
+                path, f"{data['name']} is not a {slot.noun}: it has no method {method}; give it one"
+            )
         return self._dataclass(kind, {key: value for key, value in data.items() if key != "name"}, path)
 
     def _plain(self, hint: Any, data: Any, path: KeyPath) -> Any:
@@ -114,8 +139,15 @@ class Builder:
                 inner = tuple(part for part in issue["loc"] if _in(data, part))
                 self._refuse((*path, *inner), f"{_show(issue['input'])}: {_lower(issue['msg'])}")
             return _FAILED
-        except TypeError:
+        except (TypeError, ValueError):
             return self._refuse(path, f"{_show(data)} is not a value that YAML and JSON share")
+        except pydantic.PydanticUserError:
+            return self._refuse(
+                path,
+                f"no value can be read as {hint}; use bool, int, float, str, or tuples and mappings of them",
+            )
+        except Exception as error:  # of a type with checks of its own
+            return self._refuse(path, f"{_show(data)} cannot be read as {hint}: {reason(error)}")
 
     def _blame(self, path: KeyPath, fields: Mapping[str, Any], message: str) -> str:
         """Refuses the field that a component's own check complains of; gives its name."""
@@ -137,6 +169,12 @@ def _fields(kind: type[Any]) -> dict[str, dataclasses.Field[Any]]:
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:
     return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def _has_method(kind: type[Any], name: str) -> bool:
+    # getattr would give every class a __call__, that of its metaclass
+    found = next((vars(base)[name] for base in kind.__mro__ if name in vars(base)), None)
+    return callable(found) or isinstance(found, classmethod)
 
 
 def slot_of(hint: Any) -> Slot | None:

@@ -13,6 +13,7 @@ from typing import Any
 from raynas.assets import suggestion
 from raynas.config.experiment import Experiment
 from raynas.errors import ConfigError, InputError
+from raynas.lookup import reason
 from raynas.spaces import get_space
 from raynas.yaml_document import KeyPath
 
@@ -63,6 +64,9 @@ def _installed(module: str) -> bool:
 
 
 def _ask(name: str, component: Any, *context: Any) -> Iterator[tuple[KeyPath, str]]:
-    problems = getattr(component, "problems", None)
-    if problems is not None:
-        yield from (((name, *field.split(".")), message) for field, message in problems(*context))
+    try:
+        problems = getattr(component, "problems", None)
+        found = [] if problems is None else list(problems(*context))
+        yield from [((name, *field.split(".")), message) for field, message in found]
+    except Exception as error:
+        yield (name,), f"{type(component).__name__}.problems raised {reason(error)}; correct the class"

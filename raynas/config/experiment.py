@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -27,7 +28,13 @@ class Resources:
     custom: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, amount in {"cpu": self.cpu, "gpu": self.gpu, **self.custom}.items():
+        for name in self.custom:
+            if name.lower() in ("cpu", "gpu"):
+                raise ValueError(f"custom: {name} has a key of its own; give {name.lower()} beside custom")
+        custom = {f"custom: {name}": amount for name, amount in self.custom.items()}
+        for name, amount in {"cpu": self.cpu, "gpu": self.gpu, **custom}.items():
+            if not math.isfinite(amount):
+                raise ValueError(f"{name}: {amount} is not a finite number; give 0 or more")
             if amount < 0:
                 raise ValueError(f"{name}: {amount} is negative; give 0 or more")
         if self.cpu == 0 and self.gpu == 0:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from raynas import assets
@@ -17,6 +18,8 @@ from raynas.config.smoke import shrink
 from raynas.errors import ConfigError, InputError, Problem
 from raynas.yaml_document import Document, KeyPath, parse, parse_value
 from raynas.yaml_document import load as load_yaml
+
+_POSITION = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True)
@@ -38,14 +41,14 @@ def override(text: str) -> Override:
     """Reads ``key.path=value``.
 
     Raises:
-        InputError: No such form.
+        InputError: No such form, or the value is no YAML.
     """
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise InputError(f"-o {text}: write key.path=value, as in -o searcher.d=2")
-    path = tuple(int(part) if part.isdigit() else part for part in parts)
-    return Override(path, parse_value(value), f"-o {text}")
+    path = tuple(int(part) if _POSITION.fullmatch(part) else part for part in parts)
+    return Override(path, parse_value(value, source=f"-o {text}"), f"-o {text}")
 
 
 def load(
@@ -90,8 +93,9 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
         ]
     for item in overrides:
         _set(data, item)
-    if isinstance(space := data.get("search_space"), str) and assets.is_path(space):
-        data["search_space"] = str(Path(space).absolute())
+    if isinstance(space := data.get("search_space"), str):
+        with contextlib.suppress(InputError):  # of a file that is not there; check says so
+            data["search_space"] = assets.from_anywhere("search_spaces", space)
     builder = Builder()
     experiment = builder.build(Experiment, data)
     if not builder.problems:
@@ -108,7 +112,8 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
 
 def _set(data: dict[str, Any], item: Override) -> None:
     place: Any = data
-    for at, key in enumerate(item.path):
+    for at, part in enumerate(item.path):
+        key: str | int = part if isinstance(place, list) else str(part)
         last = at == len(item.path) - 1
         if isinstance(place, list):
             if not isinstance(key, int) or key >= len(place):
@@ -128,8 +133,10 @@ def _set(data: dict[str, Any], item: Override) -> None:
 
 
 def _place(document: Document, overrides: Sequence[Override], path: KeyPath) -> str:
+    wanted = tuple(map(str, path))
     for item in reversed(overrides):
-        if item.path[: len(path)] == path or path[: len(item.path)] == item.path:
+        given = tuple(map(str, item.path))
+        if given[: len(wanted)] == wanted or wanted[: len(given)] == given:
             return item.text
     return document.place(path)
 

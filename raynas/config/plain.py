@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from enum import Enum
 from pathlib import Path
 from typing import Any, get_type_hints
-
-import yaml
 
 from raynas.config.building import slot_of
 from raynas.config.experiment import Experiment
 from raynas.lookup import Slot, name_of
+from raynas.yaml_document import dump
 
 
 def to_plain(experiment: Experiment) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def to_plain(experiment: Experiment) -> dict[str, Any]:
 
 def to_yaml(experiment: Experiment) -> str:
     """The text of a configuration file."""
-    return yaml.safe_dump(to_plain(experiment), sort_keys=False, allow_unicode=True, width=100)
+    return dump(to_plain(experiment))
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -42,4 +42,8 @@ def _plain(value: Any, slot: Slot | None = None) -> Any:
         return _fields(value)
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Set):
+        return sorted((_plain(item) for item in value), key=repr)  # so that one value has one text
+    if isinstance(value, Enum):
+        return value.value
     return str(value) if isinstance(value, Path) else value

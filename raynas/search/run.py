@@ -213,6 +213,16 @@ class Run:
         self._standings[proposal_id].checkpoint = path
         self._flush()
 
+    def release(self, proposal_ids: Iterable[int]) -> None:
+        """Live proposals whose trial ended before it came to them; they are handed out again."""
+        for proposal_id in proposal_ids:
+            standing = self._standings[proposal_id]
+            if standing.status == "running":
+                standing.status = "pending"
+                self._queue.append(proposal_id)
+                self._live -= 1
+        self._queue.sort()
+
     def next_to_resume(self) -> int | None:
         """The paused proposal that the scheduler wants to go on; None where none should."""
         if not self._paused:
@@ -224,10 +234,14 @@ class Run:
         self._unwritten.append({"kind": "resume", "id": proposal_id})
         self._apply_resume(proposal_id)
         self._flush()
+        return self.assignment(proposal_id)
+
+    def assignment(self, proposal_id: int) -> Assignment:
+        """A proposal with its last checkpoint."""
         standing = self._standings[proposal_id]
         return Assignment(standing.proposal, standing.checkpoint)
 
-    def replay(self, records: Iterable[Record]) -> None:
+    def replay(self, records: Sequence[Record]) -> None:
         """Puts the facts of an interrupted run in again; to be called once, before anything else.
 
         Afterwards ``take`` hands out the proposals that were live, oldest first, then new ones.
@@ -235,16 +249,22 @@ class Run:
         Raises:
             InputError: The journal holds what this searcher would not have proposed.
         """
-        scored: set[int] = set()
+        written = set(map(_name, records))
         for record in records:
-            self._replay_one(record, scored)
+            try:
+                self._replay_one(record)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise InputError(
+                    f"the journal holds a line that is no fact of this run: {str(record)[:80]} "
+                    f"({type(error).__name__}: {error}); restore the file from a copy"
+                ) from error
         over = ("finished", "failed", "reused", "paused")
         self._queue = sorted(key for key, standing in self._standings.items() if standing.status not in over)
         self._live = 0
-        self._unwritten = [record for record in self._unwritten if record["id"] not in scored]
+        self._unwritten = [record for record in self._unwritten if _name(record) not in written]
         self._flush()
 
-    def _replay_one(self, record: Record, scored: set[int]) -> None:
+    def _replay_one(self, record: Record) -> None:
         match record["kind"]:
             case "proposal":
                 self._replay_proposal(record)
@@ -258,8 +278,6 @@ class Run:
                 self._standings[record["id"]].checkpoint = record["path"]
             case "resume":
                 self._apply_resume(record["id"])
-            case "score":
-                scored.add(record["id"])
 
     def _replay_proposal(self, record: Record) -> None:
         proposal = self._searcher.ask()
@@ -289,12 +307,7 @@ class Run:
             again = standing.status == "paused" and outcome.epoch == standing.epoch
             return "pause" if again else "continue"
         self._unwritten.append(_report_record(item.proposal_id, outcome, done=item.done))
-        at = len(self._unwritten)
-        decision = self._apply_report(item.proposal_id, outcome, done=item.done)
-        if decision != "continue" and not item.done:
-            line = {"kind": "decision", "id": item.proposal_id, "epoch": outcome.epoch, "decision": decision}
-            self._unwritten.insert(at, line)
-        return decision
+        return self._apply_report(item.proposal_id, outcome, done=item.done)
 
     def _admit(self, proposal: Proposal) -> Proposal:
         key = (proposal.architecture, tuple(sorted(proposal.config.items())))
@@ -321,6 +334,10 @@ class Run:
         standing.epoch = report.epoch
         standing.outcome = report
         decision = self._scheduler.report(proposal_id, report)
+        if decision != "continue" and not done:
+            self._unwritten.append(
+                {"kind": "decision", "id": proposal_id, "epoch": report.epoch, "decision": decision}
+            )
         if done or decision == "stop":
             self._end(proposal_id, report, "finished")
             return "stop"
@@ -377,6 +394,11 @@ class Run:
         if self._on_event is not None:
             for record in records:
                 self._on_event(record)
+
+
+def _name(record: Record) -> tuple[Any, ...]:
+    """What a derived fact is the same by, whether replayed or written before."""
+    return record["kind"], record.get("id"), record.get("epoch")
 
 
 def _proposal_record(proposal: Proposal) -> dict[str, Any]:

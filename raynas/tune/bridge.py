@@ -10,6 +10,8 @@ from raynas.search.asktell import Decision, Failure
 from raynas.search.run import Assignment, Progress, Run
 from raynas.tune.trainable import PROGRESS
 
+_OVER = ("finished", "failed")
+
 
 class Bridge:
     """Keeps the run informed of Tune's trials.
@@ -30,7 +32,7 @@ class Bridge:
         self._max_concurrent = max_concurrent
         self._ids: dict[str, list[int]] = {}
         self._trial_of: dict[int, str] = {}
-        self.refusal: InputError | None = None
+        self.refusal: InputError | OSError | None = None
 
     @property
     def exhausted(self) -> bool:
@@ -73,7 +75,7 @@ class Bridge:
         progress: Sequence[Progress] = result.get(PROGRESS, ())
         try:
             decisions = self.run.record(progress)
-        except InputError as error:
+        except (InputError, OSError) as error:
             self.refusal = error  # Tune turns what callbacks raise into a TuneError
             raise
         return decisions[-1] if decisions and self._batch == 1 else "continue"
@@ -97,25 +99,36 @@ class Bridge:
         return previous if previous != path else None
 
     def ended(self, trial_id: str) -> list[str]:
-        """A trial of Tune's is over; gives the paths of the checkpoints that nobody needs any more."""
+        """A trial of Tune's is over: proposals that it did not come to wait for another.
+
+        Returns:
+            Paths of the checkpoints that nobody needs any more.
+        """
         ids = self._ids.pop(trial_id, [])
         for proposal_id in ids:
             del self._trial_of[proposal_id]
+        self.run.release(ids)
         standings = [self.run.standing(proposal_id) for proposal_id in ids]
         return [
             standing.checkpoint
             for standing in standings
-            if standing.checkpoint is not None and standing.status in ("finished", "failed")
+            if standing.checkpoint is not None and standing.status in _OVER
         ]
 
-    def retried(self, trial_id: str) -> None:
-        """The worker of a trial was lost, and the trial starts again from its last checkpoint."""
-        self.run.note("retry", ids=self._ids.get(trial_id, []))
+    def retried(self, trial_id: str) -> list[Assignment]:
+        """The worker of a trial was lost, and the trial starts again; gives what is left for it to do."""
+        left = self._unfinished(trial_id)
+        self.run.note("retry", ids=left[:1])
+        return [self.run.assignment(proposal_id) for proposal_id in left]
 
-    def lost(self, trial_id: str, message: str) -> None:
-        """A trial of Tune's cannot go on: its unfinished proposals have failed."""
-        failure = Failure("lost", message)
-        self.run.record([Progress(proposal_id, failure, done=True) for proposal_id in self._ids[trial_id]])
+    def lost(self, trial_id: str, message: str, detail: str) -> None:
+        """A trial was lost too often: the proposal that it was at has failed."""
+        failure = Failure("lost", message, None, detail)
+        self.run.record([Progress(key, failure, done=True) for key in self._unfinished(trial_id)[:1]])
+
+    def _unfinished(self, trial_id: str) -> list[int]:
+        ids = self._ids.get(trial_id, [])
+        return [proposal_id for proposal_id in ids if self.run.standing(proposal_id).status not in _OVER]
 
     @property
     def _room(self) -> bool:

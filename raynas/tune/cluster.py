@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +19,9 @@ from raynas.config import Resources
 from raynas.errors import InputError
 
 LOCAL = "local"
+
+# Hangs where something else than Ray listens, and answers in a second or two where it is Ray.
+_PROBE = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1])"
 
 
 @contextlib.contextmanager
@@ -43,6 +50,9 @@ def connected(address: str | None) -> Iterator[bool]:
         ray.init(address=wanted, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise _unreachable(wanted, error) from error
+    if threading.current_thread() is threading.main_thread():
+        # Ray ends the process at SIGTERM, which batch systems send; Tune ends a run in order at SIGINT
+        signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     try:
         yield wanted == LOCAL
     finally:
@@ -56,7 +66,10 @@ def _reach(address: str) -> None:
         return
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
+        if not address.startswith("ray://"):
+            probe = [sys.executable, "-c", _PROBE, address]
+            subprocess.run(probe, timeout=30, capture_output=True, check=False)  # noqa: S603 -- our own code
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise _unreachable(address, error) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback, Checkpoint
@@ -11,6 +12,7 @@ from ray.tune.experiment import Trial
 
 from raynas.storage import Folder, remove
 from raynas.tune.bridge import Bridge
+from raynas.tune.trainable import ASSIGNMENTS
 
 _log = logging.getLogger(__name__)
 
@@ -55,12 +57,15 @@ class Recorder(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Notes that a trial whose worker was lost starts again."""
-        self._bridge.retried(trial.trial_id)
+        left = self._bridge.retried(trial.trial_id)
+        if left:
+            trial.config[ASSIGNMENTS] = left  # what it has finished is not evaluated again
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Records the failure of a trial whose worker was lost more often than it may be."""
-        error = trial.get_error()
-        self._bridge.lost(trial.trial_id, f"worker lost: {error}".splitlines()[0])
+        text = _error_text(trial)
+        last = text.strip().rpartition("\n")[2] or "no reason is known"
+        self._bridge.lost(trial.trial_id, f"worker lost: {last}", text)
         self._end(trial)
 
     def _end(self, trial: Trial) -> None:
@@ -74,3 +79,11 @@ class Recorder(Callback):
             remove(self._folder, path)
         except OSError as error:
             _log.warning("%s/%s could not be removed: %s", self._folder.uri, path, error)
+
+
+def _error_text(trial: Trial) -> str:
+    """What Tune wrote of a trial's last error; it lies in Tune's staging folder of this machine."""
+    try:
+        return Path(trial.error_file).read_text(encoding="utf-8") if trial.error_file else ""
+    except OSError:
+        return ""

@@ -6,6 +6,8 @@ so Tune's snapshots are never read: they hold no scheduler, and lag behind (Ray 
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import logging
 import os
 import socket
@@ -21,7 +23,7 @@ from ray.tune.error import TuneError
 
 import raynas
 from raynas import journal, results
-from raynas.config import Experiment, Override, load_text, to_yaml
+from raynas.config import Experiment, Override, TuneOptions, load_text, to_yaml
 from raynas.errors import InputError, RaynasError
 from raynas.journal import Journal, Record
 from raynas.search.asktell import SearchContext
@@ -37,6 +39,9 @@ from raynas.tune.trainable import Evaluation, Setting
 
 CONFIG = "config.yaml"
 ATTEMPTS = "attempts"
+
+# Of the journal's lines; a later version that reads them otherwise has another.
+VERSION = 1
 
 EventHandler = Callable[[Record, Run], None]
 
@@ -86,16 +91,13 @@ def run(
         InputError: The folder holds a run; there is no such cluster; a trial wants more than there is.
         InterruptedRunError: Ctrl-C; ``resume`` goes on.
     """
-    if folder.names():
-        raise InputError(
-            f"{folder.uri} is there already; go on with it by 'raynas resume {folder.uri}', "
-            "or give another --name"
-        )
+    _refuse_taken(folder)
     with cluster.connected(address) as fixed:
         slots = cluster.slots(experiment.tune.resources, fixed=fixed)
-        _begin(folder, experiment)
-        book = journal.open_for_append(folder)
+        book = _new_journal(folder)
         try:
+            _refuse_taken(folder)  # again, now that nobody else writes
+            folder.write(CONFIG, to_yaml(experiment).encode())
             book.append([_header(experiment, name)])
             made = _restored(experiment, book, (), on_event)
             return _attempt(_Attempt(experiment, folder, 1, slots, fixed), made)
@@ -127,9 +129,19 @@ def resume(
     """
     records = journal.read(folder)
     results.header(records)
+    if records[0].get("version") != VERSION:
+        raise InputError(
+            f"{folder.uri}: made by raynas {records[0].get('raynas')}, whose journals this version cannot "
+            "go on with; resume it with that version"
+        )
     if foreign := [item.text for item in overrides if item.path[0] != "tune"]:
         raise InputError(f"{foreign[0]}: a resumed run keeps its configuration; only tune.* can be changed")
     experiment = experiment_of(folder, overrides, here=address is None)
+    if records[0].get("digest") != digest(experiment):
+        raise InputError(
+            f"{folder.uri}/{CONFIG}: config.yaml was changed since the run began, or another version of "
+            "raynas reads it otherwise; undo the change, or start a new run with it"
+        )
     if any(record["kind"] == "end" for record in records):
         return _restored(experiment, journal.MemoryJournal(), records, None)
     book = journal.open_for_append(folder)
@@ -162,9 +174,26 @@ def experiment_of(folder: Folder, overrides: Sequence[Override] = (), *, here: b
     return load_text(text, source=f"{folder.uri}/{CONFIG}", overrides=overrides, here=here)
 
 
-def _begin(folder: Folder, experiment: Experiment) -> None:
+def digest(experiment: Experiment) -> str:
+    """A fingerprint of all that decides what a run finds: the experiment without its options of Tune."""
+    decisive = dataclasses.replace(experiment, tune=TuneOptions(), smoke={})
+    return hashlib.sha256(to_yaml(decisive).encode()).hexdigest()
+
+
+def _refuse_taken(folder: Folder) -> None:
+    """Refuses a folder that holds anything but what a start leaves that was killed before the run began."""
+    names = set(folder.names())
+    if names <= {CONFIG, journal.FILE} and (journal.FILE not in names or not journal.read(folder)):
+        return
+    raise InputError(
+        f"{folder.uri} is there already; go on with it by 'raynas resume {folder.uri}', "
+        "or give another --name"
+    )
+
+
+def _new_journal(folder: Folder) -> Journal:
     try:
-        folder.write(CONFIG, to_yaml(experiment).encode())
+        return journal.open_for_append(folder)
     except OSError as error:
         raise InputError(f"{folder.uri}: cannot be written: {error}; give a --storage that can") from error
 
@@ -193,14 +222,17 @@ def _attempt(attempt: _Attempt, made: Run) -> Run:
         with _environment(TUNE_MAX_PENDING_TRIALS_PG=str(attempt.pending)):
             _tune(attempt, bridge)
     except (TuneError, RayError) as error:
-        if bridge.refusal is not None:
-            raise bridge.refusal from error
-        raise
-    finally:
-        results.keep(folder)
+        if isinstance(bridge.refusal, OSError):
+            raise RaynasError(
+                f"{folder.uri}: cannot be written: {bridge.refusal}; make room, then go on with "
+                f"'raynas resume {folder.uri}'"
+            ) from error
+        raise bridge.refusal or error from error
     if not bridge.exhausted:
+        results.keep(folder)
         raise InterruptedRunError(f"interrupted; nothing is lost: go on with 'raynas resume {folder.uri}'")
     made.note("end")
+    results.keep(folder)
     return made
 
 
@@ -282,12 +314,13 @@ def _environment(**extra: str) -> Iterator[None]:
 def _header(experiment: Experiment, name: str) -> Record:
     return {
         "kind": "run",
-        "version": 1,
+        "version": VERSION,
         "raynas": raynas.__version__,
         "name": name,
         "space": experiment.search_space,
         "metric": experiment.report.metric,
         "mode": experiment.report.mode,
         "seed": experiment.seed,
+        "digest": digest(experiment),
         "time": time.time(),
     }

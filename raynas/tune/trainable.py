@@ -19,6 +19,7 @@ from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from raynas import seeding
 from raynas.config import Experiment
+from raynas.results import RESERVED
 from raynas.search.asktell import Failure, Report
 from raynas.search.run import Assignment, Progress
 from raynas.storage import folder
@@ -77,6 +78,7 @@ class Evaluation(tune.Trainable):
     _assignments: Sequence[Assignment]
     _current: int | None
     _workload: Workload | None
+    _unsaved: Exception | None
 
     def setup(self, config: dict[str, Any], setting: Setting) -> None:  # type: ignore[override]
         """Takes the trial's assignments; see ``ray.tune.Trainable``."""
@@ -107,7 +109,11 @@ class Evaluation(tune.Trainable):
         """Writes the state of the proposal at hand."""
         from raynas.workloads import _checkpoint
 
-        state = None if self._workload is None else self._workload.state_dict()
+        state = None
+        try:
+            state = None if self._workload is None else self._workload.state_dict()
+        except Exception as error:  # the workload's own; recorded at the next step
+            self._unsaved = error
         proposal_id = None if self._current is None else self._assignments[self._current].proposal.id
         _checkpoint.write({"proposal": proposal_id, "state": state}, Path(checkpoint_dir))
 
@@ -131,27 +137,27 @@ class Evaluation(tune.Trainable):
         self._assignments = assignments
         self._current = 0
         self._workload = None
+        self._unsaved = None
 
     def _advance(self) -> Progress:
         assert self._current is not None
         assignment = self._assignments[self._current]
         proposal_id = assignment.proposal.id
         try:
+            if self._unsaved is not None:
+                raise self._unsaved
             if self._workload is None:
                 self._workload = self._start(assignment)
                 self._go_on(self._workload, assignment)
-            report = self._workload.step()
-            done = self._workload.done
-            progress = Progress(proposal_id, report, done=done)
+            report = checked(self._workload.step())
+            progress = Progress(proposal_id, report, done=bool(self._workload.done))
         except Diverged as error:
             progress = Progress(proposal_id, Failure("diverged", str(error), error.epoch), done=True)
         except Exception as error:
             _log.exception("proposal %d failed", proposal_id)
-            message = f"{type(error).__name__}: {error}".splitlines()[0]
-            failure = Failure("error", message, None, traceback.format_exc())
-            progress = Progress(proposal_id, failure, done=True)
+            progress = Progress(proposal_id, _failure(error), done=True)
         if progress.done:
-            self._workload = None
+            self._workload = self._unsaved = None
             following = self._current + 1
             self._current = following if following < len(self._assignments) else None
         return progress
@@ -184,6 +190,26 @@ class Evaluation(tune.Trainable):
             _log.warning("proposal %d starts anew: its checkpoint is gone", assignment.proposal.id)
             return
         workload.load_state_dict(saved["state"])
+
+
+def checked(report: object) -> Report:
+    """A workload's report with plain numbers in it.
+
+    Raises:
+        TypeError: It is none, or a metric is not a number.
+        ValueError: A metric has the name of a column of the result frame.
+    """
+    if not isinstance(report, Report):
+        raise TypeError(f"step() must return a Report, and returned {type(report).__name__}")
+    if taken := sorted(RESERVED & report.metrics.keys()):
+        raise ValueError(f"the metric '{taken[0]}' has the name of a column of the result frame; rename it")
+    metrics = {str(name): float(value) for name, value in report.metrics.items()}
+    return Report(metrics, int(report.epoch), float(report.cost_s))
+
+
+def _failure(error: Exception) -> Failure:
+    message = f"{type(error).__name__}: {error}".splitlines()[0]
+    return Failure("error", message, None, "".join(traceback.format_exception(error)))
 
 
 def _read(directory: Path) -> Any:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from raynas import journal, results
+from raynas import assets, journal, results
 from raynas.cli import main
 from raynas.config import load_text, to_yaml
 from raynas.journal import FileJournal
@@ -19,6 +19,7 @@ from raynas.search.asktell import Report, SearchContext
 from raynas.search.run import Run
 from raynas.spaces import get_space
 from raynas.storage import LocalFolder
+from raynas.tune.running import digest
 
 CONFIG = """\
 search_space: nas_bench_201
@@ -28,6 +29,16 @@ report: {metric: valid_accuracy_pct}
 """
 
 
+HEADER = {
+    "kind": "run",
+    "version": 1,
+    "name": "x",
+    "space": "nas_bench_201",
+    "metric": "valid_accuracy_pct",
+    "mode": "max",
+}
+
+
 @pytest.fixture
 def half_done(tmp_path) -> LocalFolder:
     """A run directory whose run stopped in the middle."""
@@ -35,17 +46,7 @@ def half_done(tmp_path) -> LocalFolder:
     folder = LocalFolder(tmp_path / "half")
     folder.write("config.yaml", to_yaml(experiment).encode())
     with FileJournal(folder.path) as book:
-        book.append(
-            [
-                {
-                    "kind": "run",
-                    "name": "half",
-                    "space": "nas_bench_201",
-                    "metric": "valid_accuracy_pct",
-                    "mode": "max",
-                }
-            ]
-        )
+        book.append([HEADER | {"name": "half", "digest": digest(experiment)}])
         context = SearchContext(get_space("nas_bench_201"), experiment.report, 0)
         scheduler = experiment.scheduler.start(experiment.report)
         run = Run(experiment.searcher.start(context), scheduler, experiment.report, book)
@@ -131,6 +132,82 @@ def test_results_writes_the_whole_frame(half_done, tmp_path):
     assert frame["score"].notna().sum() == 2
 
 
+@pytest.mark.parametrize(
+    "line", ["{}", '{"kind":"report"}', '{"kind":"proposal","id":"a"}', '{"kind":"failure","id":99}']
+)
+def test_a_line_that_no_run_writes_is_refused(capsys, half_done, line):
+    path = half_done.path / journal.FILE
+    path.write_text(path.read_text() + line + "\n")
+    for verb in ("results", "resume"):
+        assert main([verb, str(half_done.path)]) == 2
+        out, err = said(capsys)
+        assert "no fact" in err
+        assert "Traceback" not in out + err
+
+
+def test_every_score_is_in_the_frame_also_of_references_that_were_trained_before():
+    import numpy as np
+
+    from raynas.journal import MemoryJournal
+    from raynas.search.searcher.local_search import LocalSearch
+    from raynas.search.searcher.neighborhood import Neighborhood
+
+    space = get_space("nas_bench_201")
+    objective = load_text(CONFIG, source="x").report
+    values = np.random.default_rng(0).normal(size=space.size)
+    searcher = Neighborhood(base=LocalSearch(n_proposals=40), n_nbr=10).start(
+        SearchContext(space, objective, 0)
+    )
+    book = MemoryJournal()
+    run = Run(searcher, load_text(CONFIG, source="x").scheduler.start(objective), objective, book)
+    while taken := run.take(1):
+        (item,) = taken
+        report = Report({objective.metric: float(values[space.index(item.proposal.architecture)])}, 1)
+        run.report(item.proposal.id, report, done=True)
+    frame = results.frame([HEADER, *book.records])
+    assert frame["score"].notna().sum() == 40
+    assert frame["score"].max() == run.best.value
+    assert len(frame) == run.counts.nominal
+    assert (frame["status"] == "finished").sum() == run.counts.unique < run.counts.nominal
+    best = frame.loc[frame["score"].idxmax()]
+    assert best["architecture"] == str(run.best.architecture)
+
+
+def test_an_index_beyond_64_bits_is_missing_and_the_rest_is_there(tmp_path):
+    text = (assets.directory("search_spaces") / "darts_s5.yaml").read_text().replace("nodes: 4", "nodes: 5")
+    (tmp_path / "deep.yaml").write_text(text)
+    space = get_space(str(tmp_path / "deep.yaml"))
+    architecture = space.at(space.size - 1)
+    lines = [
+        HEADER | {"space": str(tmp_path / "deep.yaml")},
+        {
+            "kind": "proposal",
+            "id": 0,
+            "architecture": str(architecture),
+            "role": "candidate",
+            "group": 0,
+            "reuses": None,
+        },
+        {"kind": "report", "id": 0, "epoch": 1, "metrics": {}, "cost_s": 0.0, "done": True, "time": 0.0},
+    ]
+    frame = results.frame(lines)
+    assert frame["index"].isna().all()
+    assert frame["architecture"][0] == str(architecture)
+
+
+def test_a_start_that_was_killed_before_the_run_began_leaves_its_name_free(capsys, tmp_path):
+    from raynas.errors import InputError
+    from raynas.tune.running import _refuse_taken
+
+    folder = LocalFolder(tmp_path / "half")
+    folder.write("config.yaml", b"seed: 1")
+    FileJournal(folder.path).close()
+    _refuse_taken(folder)
+    folder.write("notes.txt", b"mine")
+    with pytest.raises(InputError, match="is there already"):
+        _refuse_taken(folder)
+
+
 def test_a_place_that_cannot_be_written_is_refused(capsys, half_done, tmp_path):
     for option in ("--csv", "--parquet"):
         assert main(["results", str(half_done.path), option, f"{tmp_path}/nowhere/a"]) == 2
@@ -154,8 +231,7 @@ def test_the_frame_has_every_declared_column_with_its_type_unit_and_meaning(half
 
 
 def test_the_frame_of_a_run_that_has_reported_nothing_is_empty_and_typed(tmp_path):
-    header = {"kind": "run", "name": "x", "space": "nas_bench_201", "metric": "a", "mode": "max"}
-    frame = results.frame([header])
+    frame = results.frame([HEADER])
     assert len(frame) == 0
     assert {column.name for column in results.COLUMNS} == set(frame.columns)
     results.parquet(frame)
@@ -193,8 +269,19 @@ def test_a_run_directory_is_not_written_over(capsys, half_done):
     assert (half_done.path / journal.FILE).read_bytes() == before
 
 
-def test_a_changed_configuration_of_a_run_is_refused_and_its_journal_left_as_it_was(capsys, half_done):
-    half_done.write("config.yaml", half_done.read("config.yaml").replace(b"seed: 0", b"seed: 1"))
+@pytest.mark.parametrize(
+    ("change", "to"),
+    [
+        ("seed: 0", "seed: 1"),
+        ("n_proposals: 3", "n_proposals: 4"),
+        ("mode: max", "mode: min"),
+        ("batch: 1", "batch: 2"),
+    ],
+)
+def test_a_changed_configuration_of_a_run_is_refused_and_its_journal_left_as_it_was(
+    change, to, capsys, half_done
+):
+    half_done.write("config.yaml", half_done.read("config.yaml").replace(change.encode(), to.encode()))
     before = (half_done.path / journal.FILE).read_bytes()
     assert main(["resume", str(half_done.path)]) == 2
     assert "config.yaml was changed" in said(capsys)[1]

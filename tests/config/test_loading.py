@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,65 @@ class Stopping:
 
     def start(self, objective: Objective) -> None:
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Starting:
+    """A workload of a user's own, to which the following add one defect each."""
+
+    def start(self, trial: object) -> None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Unresolved(Starting):
+    x: NoSuchType = 0  # noqa: F821
+
+
+@dataclass(frozen=True)
+class Unreadable(Starting):
+    x: re.Scanner = None
+
+
+@dataclass(frozen=True)
+class BrokenCheck(Starting):
+    def __post_init__(self) -> None:
+        raise TypeError("odd")
+
+
+@dataclass(frozen=True)
+class FailedAssertion(Starting):
+    def __post_init__(self) -> None:
+        assert self.__class__ is None
+
+
+@dataclass(frozen=True)
+class OwnName(Starting):
+    name: str = "x"
+
+
+@dataclass(frozen=True)
+class BrokenProblems(Starting):
+    def problems(self, space: object) -> None:
+        raise KeyError("odd")
+
+
+@dataclass(frozen=True)
+class NoPairs(Starting):
+    def problems(self, space: object) -> list[int]:
+        return [1]
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Has no method at all."""
+
+
+@dataclass(frozen=True)
+class Collecting(Starting):
+    tags: frozenset[str] = frozenset({"b", "a"})
+    where: Path = Path("/x")
+    note: str = "1e3"
 
 
 def experiment(text: str = BASE, *overrides: str) -> Experiment:
@@ -96,6 +156,80 @@ def test_overrides_reach_into_components_also_into_those_given_by_name_alone():
 def test_an_override_replaces_a_whole_component():
     made = experiment(BASE, "searcher={name: random_search, n_proposals: 3}")
     assert made.searcher == RandomSearch(n_proposals=3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("Unresolved", "the type hints of Unresolved cannot be resolved: NameError: .*import"),
+        ("Unreadable, x: 1", r"\.x: no value can be read as .*Scanner.*; use bool"),
+        ("BrokenCheck", "BrokenCheck does not take these options: TypeError: odd"),
+        ("FailedAssertion", "FailedAssertion does not take these options: AssertionError"),
+        ("OwnName", "has a field 'name', .*rename the field"),
+        ("BrokenProblems", "BrokenProblems.problems raised KeyError: 'odd'"),
+        ("NoPairs", "NoPairs.problems raised TypeError: .*correct the class"),
+    ],
+)
+def test_a_users_class_that_does_not_work_is_refused_in_words(kind, message):
+    kind, *options = kind.partition(",")
+    found = problems(BASE.replace("train_architecture, epochs: 2", f"{__name__}:{kind}{''.join(options)}"))
+    assert len(found) == 1
+    assert re.search(rf"^x\.yaml:3: workload.*{message}", found[0]), found
+
+
+@pytest.mark.parametrize(
+    ("change", "noun", "method"),
+    [
+        (("name: train_architecture, epochs: 2", "name: IDLE"), "workload", "start"),
+        (("base: random_search", "base: IDLE"), "searcher", "start"),
+        (("report:", "scheduler: IDLE\nreport:"), "scheduler", "start"),
+        (("digits", "IDLE"), "dataset", "load"),
+        (("name: variance, lam: 2", "name: IDLE"), "aggregator", "__call__"),
+    ],
+)
+def test_a_class_without_the_method_of_its_slot_is_refused(change, noun, method):
+    text = BASE.replace(*change).replace("IDLE", f"{__name__}:Idle")
+    assert re.search(f"Idle is not a {noun}: it has no method {method}", problems(text)[0])
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ("cpu: .nan", "cpu: nan is not a finite number"),
+        ("gpu: .inf", "gpu: inf is not a finite number"),
+        ("custom: {x: .inf}", "custom: x: inf is not a finite number"),
+        ("custom: {x: -1}", "custom: x: -1.0 is negative"),
+        ("custom: {GPU: 1}", "custom: GPU has a key of its own; give gpu beside custom"),
+    ],
+)
+def test_resources_that_no_cluster_has_are_refused(resources, message):
+    assert problems(BASE + f"tune: {{resources: {{{resources}}}}}\n") == [
+        f"x.yaml:11: tune.resources.{message}" + ("" if "beside" in message else "; give 0 or more")
+    ]
+
+
+def test_sets_and_strings_like_numbers_survive_being_written_out():
+    made = experiment(BASE, f"workload={__name__}:Collecting")
+    assert load_text(to_yaml(made), source="resolved") == made
+
+
+@pytest.mark.parametrize("text", ["workload.lr=[", "seed=" + "1" * 5000, "seed=&x 1"])
+def test_an_override_whose_value_is_no_yaml_is_refused_with_its_text(text):
+    with pytest.raises(ConfigError) as caught:
+        override(text)
+    assert str(caught.value).startswith(f"-o {text}: not valid YAML: ")
+
+
+def test_only_plain_digits_of_a_sane_length_are_a_position_in_a_list():
+    assert override("a.0=1").path == ("a", 0)
+    with pytest.raises(InputError, match=r"tune\.loggers is a list of 1"):
+        experiment(BASE + "tune: {loggers: [csv]}\n", "tune.loggers.²=csv")
+    assert override(f"a.{'1' * 5000}=1").path == ("a", "1" * 5000)
+
+
+def test_a_key_of_digits_is_the_same_key_in_a_file_and_on_the_command_line():
+    text = BASE + "tune: {resources: {custom: {'7': 1}}}\n"
+    assert experiment(text, "tune.resources.custom.7=2").tune.resources.custom == {"7": 2.0}
 
 
 @pytest.mark.parametrize("text", ["seed", "=3", ".=3", "a..b=1"])
@@ -179,6 +313,22 @@ def test_a_search_space_given_by_a_relative_path_is_the_same_file_from_anywhere(
     assert experiment(BASE, "search_space=./mine.yaml").search_space == f"{tmp_path}/mine.yaml"
 
 
+def test_a_search_space_of_the_working_directory_given_by_name_is_the_same_file_from_anywhere(
+    tmp_path, monkeypatch
+):
+    source = (assets.directory("search_spaces") / "nas_bench_201.yaml").read_text()
+    (tmp_path / "search_spaces").mkdir()
+    (tmp_path / "search_spaces" / "mine.yaml").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    made = experiment(BASE, "search_space=mine")
+    assert made.search_space == f"{tmp_path}/search_spaces/mine.yaml"
+    assert experiment().search_space == "nas_bench_201"
+    monkeypatch.chdir("/")
+    assert load_text(to_yaml(made), source="resolved") == made
+    monkeypatch.chdir(assets.directory("search_spaces").parent)
+    assert experiment().search_space == "nas_bench_201"
+
+
 def test_missing_data_files_are_found_before_anything_runs(tmp_path):
     found = problems(BASE, f"dataset={{name: cifar10, root: {tmp_path}}}")
     assert "dataset" in found[0]
@@ -199,7 +349,13 @@ def test_a_configuration_of_the_working_directory_is_found_by_name(tmp_path, mon
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("na_rs_digit", "did you mean 'na_rs_digits'"), ("x/y.yaml", "no such file")]
+    ("name", "message"),
+    [
+        ("na_rs_digit", "did you mean 'na_rs_digits'"),
+        ("x/y.yaml", "no such file"),
+        ("n" * 300, "cannot be read: File name too long"),
+        ("n" * 300 + ".yaml", "cannot be read: File name too long"),
+    ],
 )
 def test_a_configuration_that_is_not_there_is_refused(name, message):
     with pytest.raises(InputError, match=message):

@@ -122,9 +122,33 @@ def test_a_run_killed_anywhere_and_replayed_ends_as_if_it_had_not_been(name, sch
             journal, run = survived, made(survived)
             run.replay(list(journal.records))
         drive(run, rng, slots=1)
-        assert facts(journal, "proposal", "score") == facts(whole, "proposal", "score")
+        kinds = ("proposal", "report", "failure", "decision", "score")
+        assert facts(journal, *kinds) == facts(whole, *kinds)
         assert run.best == reference.best
         assert run.counts == reference.counts
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_facts_derived_from_the_last_report_are_written_again_where_a_kill_tore_them_off(cut):
+    whole = MemoryJournal()
+    drive(start(SPECS["random"], whole, Halves()), random.Random(1), slots=2)
+    kept = whole.records[:-cut]
+    journal = MemoryJournal()
+    journal.records = list(kept)
+    start(SPECS["random"], journal, Halves()).replay(kept)
+    epochs = {(record["id"], record["epoch"]) for record in facts(journal, "report") if record["epoch"] == 1}
+    decided = {(record["id"], record["epoch"]) for record in facts(journal, "decision")}
+    assert decided == epochs
+    assert len(facts(journal, "decision")) == len(decided)
+
+
+def test_proposals_that_a_lost_trial_did_not_come_to_are_handed_out_again():
+    run = start(SPECS["random"], MemoryJournal())
+    first, second, third = run.take(3)
+    run.fail(first.proposal.id, Failure("lost", "killed"))
+    run.release([item.proposal.id for item in (first, second, third)])
+    assert run.live == 0
+    assert [item.proposal.id for item in run.take(3)][:2] == [second.proposal.id, third.proposal.id]
 
 
 def test_no_finished_proposal_is_handed_out_again_after_a_replay():

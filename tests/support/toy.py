@@ -30,6 +30,7 @@ class Instant:
         diverge: Share of architectures that diverge in their last epoch.
         fail: Share of architectures whose program fails.
         read: File, relative to the working directory, whose number is reported as a metric.
+        unsavable: Whether taking its state raises.
         kill_once: File that the first worker to reach epoch 2 makes before it kills itself.
     """
 
@@ -38,6 +39,7 @@ class Instant:
     diverge: float = 0.0
     fail: float = 0.0
     read: str = ""
+    unsavable: bool = False
     kill_once: str = ""
 
     def start(self, trial: Trial) -> InstantRun:
@@ -72,6 +74,8 @@ class InstantRun:
         return Report(metrics, self._epoch, spec.epoch_s)
 
     def state_dict(self) -> dict[str, Any]:
+        if self._spec.unsavable:
+            raise ValueError("cannot be saved")
         return {"epoch": self._epoch}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

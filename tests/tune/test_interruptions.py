@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import pandas as pd
 import pytest
 
 from raynas import journal, results
+from raynas.config import load_text, to_yaml
 from raynas.storage import LocalFolder
+from raynas.tune import running
 
 pytestmark = pytest.mark.ray
 
@@ -120,26 +123,33 @@ def test_an_unfinished_trial_goes_on_from_its_last_checkpoint(tmp_path, wait_for
 
 
 def test_a_second_driver_of_a_run_is_refused(tmp_path):
-    folder = tmp_path / "held"
-    with journal.FileJournal(folder) as book:
-        book.append(
-            [
-                {
-                    "kind": "run",
-                    "name": "held",
-                    "space": "nas_bench_201",
-                    "metric": "x",
-                    "mode": "max",
-                    "seed": 0,
-                }
-            ]
-        )
-        (folder / "config.yaml").write_text(
-            "search_space: nas_bench_201\nworkload: toy:Instant\n"
-            "searcher: random_search\nreport: {metric: x}\n"
-        )
-        driver = start("resume", str(folder))
+    folder = LocalFolder(tmp_path / "held")
+    text = (
+        "search_space: nas_bench_201\nworkload: toy:Instant\nsearcher: random_search\nreport: {metric: x}\n"
+    )
+    experiment = load_text(text, source="held")
+    with journal.FileJournal(folder.path) as book:
+        book.append([running._header(experiment, "held")])
+        folder.write("config.yaml", to_yaml(experiment).encode())
+        driver = start("resume", str(folder.path))
         output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 2
     assert b"another process is running this" in output
     assert b"Traceback" not in output
+
+
+def test_a_termination_signal_ends_a_run_as_ctrl_c_does(tmp_path, wait_for):
+    config = tmp_path / "slow.yaml"
+    config.write_text(
+        "search_space: nas_bench_201\n"
+        'workload: {name: "toy:Instant", epochs: 100, epoch_s: 0.2}\n'
+        "searcher: {name: random_search, n_proposals: 2}\n"
+        "report: {metric: valid_accuracy_pct}\n"
+    )
+    folder = tmp_path / "runs" / "slow"
+    driver = start("run", str(config), "--name", "slow", "--storage", str(tmp_path / "runs"))
+    wait_for(folder, 6)
+    driver.send_signal(signal.SIGTERM)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert b"nothing is lost: go on with 'raynas resume" in output

@@ -75,7 +75,55 @@ def test_a_trial_whose_worker_is_lost_too_often_fails_and_the_search_goes_on(run
     )
     assert made.counts.failed == 1
     assert made.counts.finished == 3
-    assert content(folder)["failure"].dropna().str.startswith("lost: worker lost").all()
+    (failure,) = [record for record in journal.read(folder) if record["kind"] == "failure"]
+    assert failure["message"].startswith("worker lost: ")
+    assert "died" in failure["message"] + failure["detail"]
+    assert content(folder)["failure"].notna().sum() == 1
+
+
+def test_of_a_lost_batch_only_the_proposal_at_hand_fails(run, tmp_path):
+    made, _ = run(
+        "batch=4", "searcher.n_proposals=8", "tune.max_failures=0", f"workload.kill_once={tmp_path}/killed"
+    )
+    assert (made.counts.finished, made.counts.failed) == (7, 1)
+
+
+def test_what_a_workload_raises_while_it_saves_ends_its_trial_with_the_reason(run, content):
+    made, folder = run("workload.unsavable=true", "searcher.n_proposals=2")
+    failures = [record for record in journal.read(folder) if record["kind"] == "failure"]
+    assert {record["message"] for record in failures} == {"ValueError: cannot be saved"}
+    assert all("state_dict" in record["detail"] for record in failures)
+    assert made.counts.failed == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("None", "TypeError: step() must return a Report, and returned NoneType"),
+        ("text", "ValueError: could not convert string to float: 'high'"),
+        ("score", "ValueError: the metric 'score' has the name of a column of the result frame; rename it"),
+    ],
+)
+def test_a_report_that_is_none_ends_its_trial_with_the_reason(kind, message):
+    from raynas.search.asktell import Report
+    from raynas.tune.trainable import checked
+
+    reports = {"None": None, "text": Report({"a": "high"}, 1), "score": Report({"score": 1.0}, 1)}
+    with pytest.raises((TypeError, ValueError)) as caught:
+        checked(reports[kind])
+    assert f"{type(caught.value).__name__}: {caught.value}" == message
+
+
+def test_numbers_of_numpy_and_torch_are_plain_in_a_report():
+    import numpy as np
+    import torch
+
+    from raynas.search.asktell import Report
+    from raynas.tune.trainable import checked
+
+    made = checked(Report({"a": np.float32(0.5), "b": torch.tensor(2.0)}, np.int64(3), np.float64(0.25)))
+    assert made == Report({"a": 0.5, "b": 2.0}, 3, 0.25)
+    assert json.dumps(dict(made.metrics)) == '{"a": 0.5, "b": 2.0}'
 
 
 def test_paused_trials_free_their_workers_and_the_scheduler_s_choice_goes_on(run, content):

@@ -20,5 +20,10 @@ class Mean:
         Returns:
             ``(...)`` in the unit of the costs; ``inf`` where any member is.
         """
-        mean: np.ndarray | float = np.mean(np.ascontiguousarray(costs, dtype=float), axis=-1)
-        return mean
+        # Sorted and taken from the least, so that equal costs give that cost to the last bit, in any order.
+        ascending = np.sort(np.ascontiguousarray(costs, dtype=float), axis=-1)
+        diverged = np.isinf(ascending[..., -1])
+        known = np.where(diverged[..., np.newaxis], 0.0, ascending)
+        least = known[..., 0]
+        mean: np.ndarray = least + np.mean(known - least[..., np.newaxis], axis=-1)
+        return np.where(diverged, np.inf, mean)[()]

@@ -43,5 +43,6 @@ class Variance:
             return reference
         diverged = np.isinf(costs).any(axis=-1)
         known = np.where(diverged[..., np.newaxis], 0.0, costs)  # inf - inf would be nan
-        spread = np.where(diverged, np.inf, np.std(known, axis=-1))
+        ascending = np.sort(known, axis=-1)  # so that the order of the members leaves no bit different
+        spread = np.where(diverged, np.inf, np.std(ascending - ascending[..., :1], axis=-1))
         return reference + self.lam * spread
