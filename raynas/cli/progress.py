@@ -29,12 +29,10 @@ class Progress:
         self._started = time.monotonic()
         self._printed = 0.0
         self._spent: dict[int, float] = {}
-        self._before: int | None = None
+        self._first: tuple[float, int] | None = None
 
     def __call__(self, record: Record, run: Run) -> None:
         """Takes one fact, once it is in the journal."""
-        if self._before is None:
-            self._before = run.counts.finished + run.counts.failed
         match record["kind"]:
             case "attempt":
                 print(f"{record['slots']} trials at a time", flush=True)
@@ -81,11 +79,14 @@ class Progress:
         elapsed = time.monotonic() - self._started
         text = f"[{_duration(elapsed)}"
         counts = run.counts
-        done = counts.finished + counts.failed - (self._before or 0)
-        if self._nominal and done > 2:
+        ended = counts.finished + counts.failed
+        if self._first is None:
+            self._first = (elapsed, ended)
+        since, before = self._first
+        if self._nominal and ended - before > 3:
             share = counts.unique / max(1, counts.nominal)
-            left = self._nominal * share - counts.finished - counts.failed
-            text += f" left ~{_duration(max(0.0, left) * elapsed / done)}"
+            left = max(0.0, self._nominal * share - ended)
+            text += f" left ~{_duration(left * (elapsed - since) / (ended - before))}"
         return text + "]"
 
 
