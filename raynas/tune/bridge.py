@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ class Bridge:
         Returns:
             What becomes of the trial.
         """
-        progress: Sequence[Progress] = result.get(PROGRESS, ())
+        progress = _progress(result)
         try:
             decisions = self.run.record(progress)
         except (InputError, OSError) as error:
@@ -90,7 +91,7 @@ class Bridge:
         Returns:
             The path of the one that it replaces.
         """
-        progress: Sequence[Progress] = result.get(PROGRESS, ())
+        progress = _progress(result)
         if not progress or progress[-1].done or isinstance(progress[-1].outcome, Failure):
             return None
         proposal_id, epoch = progress[-1].proposal_id, progress[-1].outcome.epoch
@@ -134,3 +135,11 @@ class Bridge:
     def _room(self) -> bool:
         running = len(self._ids) - sum(proposal_id in self._trial_of for proposal_id in self.run.paused)
         return self._max_concurrent is None or running < self._max_concurrent
+
+
+def _progress(result: dict[str, Any]) -> Sequence[Progress]:
+    packed = result.get(PROGRESS)
+    if packed is None:
+        return ()
+    progress: Sequence[Progress] = pickle.loads(packed)  # noqa: S301 -- made by this run's own worker
+    return progress

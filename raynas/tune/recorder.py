@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Recorder(Callback):
         """Notes that a trial whose worker was lost starts again."""
         left = self._bridge.retried(trial.trial_id)
         if left:
-            trial.config[ASSIGNMENTS] = left  # what it has finished is not evaluated again
+            trial.config[ASSIGNMENTS] = pickle.dumps(left)  # what it has finished is not evaluated again
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Records the failure of a trial whose worker was lost more often than it may be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 from ray.tune.search import Searcher
@@ -25,7 +26,7 @@ class SearcherAdaptor(Searcher):
         """The configuration of the next trial; None for now, ``FINISHED`` for good."""
         assignments = self._bridge.assign(trial_id)
         if assignments:
-            return {ASSIGNMENTS: assignments}
+            return {ASSIGNMENTS: pickle.dumps(assignments)}
         finished: str = Searcher.FINISHED
         return finished if self._bridge.exhausted else None
 

@@ -25,6 +25,7 @@ from raynas.search.run import Assignment, Progress
 from raynas.storage import folder
 from raynas.trial import Diverged, Trial, Workload
 
+# Both pickled: Tune copies, flattens and writes out all that it can look into, for every result.
 PROGRESS = "progress"
 ASSIGNMENTS = "assignments"
 
@@ -98,7 +99,7 @@ class Evaluation(tune.Trainable):
         while len(self._assignments) > 1 and self._current is not None and time.monotonic() < ends_at:
             progress.append(self._advance())
         last = progress[-1]
-        result: dict[str, Any] = {PROGRESS: progress, DONE: self._current is None}
+        result: dict[str, Any] = {PROGRESS: pickle.dumps(progress), DONE: self._current is None}
         if isinstance(last.outcome, Report):
             result.update(last.outcome.metrics, epoch=last.outcome.epoch)
             every = self._experiment.tune.checkpoint_every
@@ -133,8 +134,8 @@ class Evaluation(tune.Trainable):
         """Lets go of the workload."""
         self._workload = None
 
-    def _assign(self, assignments: Sequence[Assignment]) -> None:
-        self._assignments = assignments
+    def _assign(self, assignments: bytes) -> None:
+        self._assignments = pickle.loads(assignments)  # noqa: S301 -- made by this run's own driver
         self._current = 0
         self._workload = None
         self._unsaved = None
