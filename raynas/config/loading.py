@@ -88,9 +88,7 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
         raise ConfigError([Problem("", f"holds no experiment; give a mapping of {fields}", document.source)])
     overrides = list(overrides)
     if smoke and isinstance(data.get("smoke"), dict):
-        overrides[:0] = [
-            Override(override(f"{key}=").path, value, f"smoke: {key}") for key, value in data["smoke"].items()
-        ]
+        overrides[:0] = _smoke_overrides(data["smoke"])
     for item in overrides:
         _set(data, item)
     if isinstance(space := data.get("search_space"), str):
@@ -145,6 +143,5 @@ def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
-def plain_overrides(values: Mapping[str, Any]) -> list[Override]:
-    """Overrides from dotted paths and values that are Python already."""
-    return [Override(override(f"{key}=").path, value, f"{key}: {value}") for key, value in values.items()]
+def _smoke_overrides(values: Mapping[str, Any]) -> list[Override]:
+    return [Override(override(f"{key}=").path, value, f"smoke: {key}") for key, value in values.items()]

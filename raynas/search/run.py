@@ -8,7 +8,7 @@ same object with the journal's facts put in again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,7 +25,6 @@ from raynas.search.asktell import (
     Score,
     Searcher,
 )
-from raynas.spaces import Architecture, get_space
 
 Status = Literal["pending", "running", "paused", "finished", "failed", "reused"]
 
@@ -47,6 +46,11 @@ class Standing:
     epoch: int = 0
     checkpoint: str | None = None
     outcome: Outcome | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether its own trial has a result or a failure, and runs no more."""
+        return self.status in ("finished", "failed")
 
 
 @dataclass(frozen=True)
@@ -295,7 +299,7 @@ class Run:
 
     def _record_one(self, item: Progress) -> Decision:
         standing = self._standings[item.proposal_id]
-        if standing.status in ("finished", "failed"):
+        if standing.ended:
             return "stop"
         outcome = item.outcome
         if isinstance(outcome, Failure):
@@ -324,7 +328,7 @@ class Run:
     def _reuse(self, proposal: Proposal) -> None:
         assert proposal.reuses is not None
         earlier = self._standings[proposal.reuses]
-        if earlier.status in ("finished", "failed") and earlier.outcome is not None:
+        if earlier.ended and earlier.outcome is not None:
             self._tell(proposal.id, earlier.outcome)
         else:
             self._waiting.setdefault(proposal.reuses, []).append(proposal.id)
@@ -411,14 +415,6 @@ def _proposal_record(proposal: Proposal) -> dict[str, Any]:
         "group": proposal.group,
         "reuses": proposal.reuses,
     }
-
-
-def proposal_of(record: Record, space: str) -> Proposal:
-    """The proposal that a line of the journal tells of."""
-    text = record["architecture"]
-    architecture: Architecture | None = None if text is None else get_space(space).parse(text)
-    config: Mapping[str, Any] = record["config"]
-    return Proposal(record["id"], architecture, config, record["role"], record["group"], record["reuses"])
 
 
 def _report_record(proposal_id: int, report: Report, *, done: bool) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from raynas.search.asktell import Decision, Failure
 from raynas.search.run import Assignment, Progress, Run
 from raynas.tune.trainable import PROGRESS
 
-_OVER = ("finished", "failed")
-
 
 class Bridge:
     """Keeps the run informed of Tune's trials.
@@ -113,7 +111,7 @@ class Bridge:
         return [
             standing.checkpoint
             for standing in standings
-            if standing.checkpoint is not None and standing.status in _OVER
+            if standing.checkpoint is not None and standing.ended
         ]
 
     def retried(self, trial_id: str) -> list[Assignment]:
@@ -129,7 +127,7 @@ class Bridge:
 
     def _unfinished(self, trial_id: str) -> list[int]:
         ids = self._ids.get(trial_id, [])
-        return [proposal_id for proposal_id in ids if self.run.standing(proposal_id).status not in _OVER]
+        return [proposal_id for proposal_id in ids if not self.run.standing(proposal_id).ended]
 
     @property
     def _room(self) -> bool:
