@@ -7,10 +7,10 @@ are the same.
 
 from __future__ import annotations
 
-from raynas.benchmarks.canonical import CanonicalCell, benchmark_string, canonical_form, classes
 from raynas.benchmarks.schema import METRICS, About, Metric, Part
 from raynas.benchmarks.table import Description, Table, embedded, open_table
 from raynas.benchmarks.writing import Runs, compact_losses, write
+from raynas.spaces.canonical import CanonicalCell, benchmark_string, canonical_form, classes
 
 __all__ = [
     "METRICS",

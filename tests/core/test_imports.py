@@ -16,16 +16,29 @@ FILES = sorted(ROOT.rglob("*.py"))
 TORCH_ROOMS = {"supernets", "flatness", "differentiable", "oneshot", "predictors", "data", "workloads"}
 
 # room: rooms that it may not import, since they stand above it
+TOP = {"simulation", "analysis", "studies", "tune", "cli"}
 ABOVE = {
-    "spaces": {"benchmarks", "search", "workloads", "supernets", "data", "config", "tune", "cli", "flatness"},
-    "benchmarks": {"search", "workloads", "supernets", "data", "config", "tune", "cli", "flatness"},
-    "data": {"benchmarks", "search", "workloads", "supernets", "config", "tune", "cli", "flatness", "spaces"},
-    "supernets": {"benchmarks", "search", "workloads", "data", "config", "tune", "cli", "flatness"},
-    "flatness": {"benchmarks", "search", "workloads", "data", "config", "tune", "cli", "supernets"},
-    "search": {"workloads", "supernets", "data", "config", "tune", "cli"},
-    "workloads": {"config", "tune", "cli"},
-    "config": {"tune", "cli"},
-    "tune": {"cli"},
+    "spaces": {"benchmarks", "search", "workloads", "supernets", "data", "config", *TOP, "flatness"},
+    "benchmarks": {"search", "workloads", "supernets", "data", "config", *TOP, "flatness"},
+    "data": {"benchmarks", "search", "workloads", "supernets", "config", *TOP, "flatness", "spaces"},
+    "supernets": {"benchmarks", "search", "workloads", "data", "config", *TOP, "flatness"},
+    "flatness": {"benchmarks", "search", "workloads", "data", "config", *TOP, "supernets"},
+    "search": {"workloads", "supernets", "data", "config", *TOP},
+    "workloads": {"config", *TOP},
+    "config": {*TOP},
+    "simulation": {"tune", "analysis", "studies", "cli"},
+    "tune": {"studies", "cli"},
+    "analysis": {
+        "simulation",
+        "tune",
+        "cli",
+        "search",
+        "workloads",
+        "supernets",
+        "data",
+        "config",
+        "benchmarks",
+    },
 }
 
 

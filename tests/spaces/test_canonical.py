@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raynas.benchmarks.canonical import (
+from raynas.errors import InputError
+from raynas.spaces import get_space
+from raynas.spaces.canonical import (
     INPUT,
     benchmark_string,
     canonical_form,
     classes,
     convolution_of_edges,
 )
-from raynas.errors import InputError
-from raynas.spaces import get_space
 
 SPACE = get_space("nas_bench_201")
 EDGES = [(edge.target, edge.source) for edge in SPACE.edges]

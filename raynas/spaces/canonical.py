@@ -27,7 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from raynas.errors import InputError
-from raynas.spaces import Architecture, SearchSpace, get_space
+from raynas.spaces.architecture import Architecture
+from raynas.spaces.loading import get_space
+from raynas.spaces.space import SearchSpace
 
 INPUT = 0
 """Number of the cell's input among the sources of terms; convolutions are numbered from 1."""
