@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,12 @@ COLUMNS = (
 )
 
 
+PROPOSAL_COLUMNS = (
+    "proposal", "group", "role", "status", "reuses", "architecture", "index", "score", "failure", "failed_at"
+)  # fmt: skip
+"""What ``assemble`` takes of each proposal."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What the first line of a journal says of its run.
@@ -115,23 +121,56 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     Raises:
         InputError: A line that no run writes.
     """
-    import pandas as pd
-
     about = header(records)
     try:
-        rows = list(_rows(records, about))
+        proposals, reports = _gathered(records, about)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"the journal holds a line that is no fact of a run ({type(error).__name__}: {error}); "
             "restore the file from a copy"
         ) from error
-    declared = {column.name: column for column in COLUMNS}
-    extra = sorted({key for row in rows for key in row} - set(declared))
-    made = pd.DataFrame(rows, columns=[*declared, *extra])
+    return assemble(about.name, proposals, reports)
+
+
+def assemble(name: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.DataFrame:
+    """The result frame of a run, from what it asked for and what it was told.
+
+    Args:
+        name: Of the run.
+        proposals: One row a proposal, in order: ``proposal``, ``group``, ``role``, ``status``, ``reuses``,
+            ``architecture``, ``index``, ``score``, ``failure`` and ``failed_at`` (seconds).
+        reports: One row a report: ``proposal``, ``epoch``, ``cost_s``, ``time`` (seconds) and metrics.
+
+    Returns:
+        See ``frame``.
+    """
+    import pandas as pd
+
+    metrics = [column for column in reports if column not in ("proposal", "epoch", "cost_s", "time")]
+    own = proposals["reuses"].isna()
+    silent = proposals[own & proposals["failure"].notna() & ~proposals["proposal"].isin(reports["proposal"])]
+    blank = pd.DataFrame({"proposal": silent["proposal"], "epoch": 0, "time": silent["failed_at"]})
+    rows = pd.concat([reports, blank], ignore_index=True) if len(blank) else reports
+    rows = rows.sort_values(["proposal", "epoch"], kind="stable", ignore_index=True)
+    last = rows.drop_duplicates("proposal", keep="last").set_index("proposal")
+    by_id = proposals.set_index("proposal")
+    ended = by_id.index[by_id["status"].isin(["finished", "failed"])].intersection(last.index)
+    reused = proposals[~own & proposals["reuses"].isin(ended)]
+    if len(reused):
+        origins = reused["reuses"].to_numpy(dtype="int64")
+        copies = last.loc[origins].assign(proposal=reused["proposal"].to_numpy(), cost_s=0.0)
+        rows = pd.concat([rows, copies], ignore_index=True)
+        by_id.loc[reused["proposal"], "failure"] = by_id["failure"].loc[origins].to_numpy()
+        rows = rows.sort_values(["proposal", "epoch"], kind="stable", ignore_index=True)
+    known = by_id.drop(columns="failed_at").loc[rows["proposal"].to_numpy()].reset_index(drop=True)
+    made = pd.concat([rows, known], axis=1).assign(run=name)
+    declared = [column.name for column in COLUMNS]
+    extra = sorted(set(map(str, metrics)) - set(declared))
+    made = made.reindex(columns=[*declared, *extra])
     types = {column.name: column.dtype for column in COLUMNS if column.name != "time"}
     made = made.astype({**types, **dict.fromkeys(extra, "float64")})
     made["time"] = pd.to_datetime(made["time"], unit="s", utc=True).astype("datetime64[us, UTC]")
-    return made.sort_values(["proposal", "epoch"], kind="stable", ignore_index=True)
+    return made
 
 
 def of_run(folder: Folder) -> pd.DataFrame:
@@ -162,18 +201,19 @@ def keep(folder: Folder, records: Sequence[Record] | None = None) -> None:
     folder.write(FILE, parquet(frame(journal.read(folder) if records is None else records)))
 
 
-def _rows(records: Iterable[Record], about: Header) -> Iterator[dict[str, Any]]:
+def _gathered(records: Iterable[Record], about: Header) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pandas as pd
+
     proposals: dict[int, dict[str, Any]] = {}
-    reports: dict[int, dict[int, dict[str, Any]]] = {}
+    reports: dict[tuple[int, int], dict[str, Any]] = {}
     for record in records:
         key: int = record.get("id", -1)
         match record["kind"]:
             case "proposal":
                 proposals[key] = _proposal_columns(record, about)
-                reports[key] = {}
             case "report":
                 row = {**record["metrics"], "epoch": record["epoch"], "cost_s": record["cost_s"]}
-                reports[key].setdefault(record["epoch"], {**row, "time": record["time"]})
+                reports.setdefault((key, record["epoch"]), {"proposal": key, **row, "time": record["time"]})
                 if record["done"]:
                     proposals[key]["status"] = "finished"
             case "decision":
@@ -183,16 +223,14 @@ def _rows(records: Iterable[Record], about: Header) -> Iterator[dict[str, Any]]:
             case "score":
                 proposals[key]["score"] = record["value"]
             case "failure":
-                proposals[key].update(status="failed", failure=f"{record['failure']}: {record['message']}")
-                if not reports[key]:
-                    reports[key][0] = {"epoch": 0, "time": record["time"]}
-    for key, proposal in proposals.items():
-        origin = proposal["reuses"]
-        if origin is None:
-            yield from ({**row, **proposal} for row in reports[key].values())
-        elif proposals[origin]["status"] in ("finished", "failed"):
-            last = reports[origin][max(reports[origin])]
-            yield {**last, **proposal, "cost_s": 0.0, "failure": proposals[origin].get("failure")}
+                failure = f"{record['failure']}: {record['message']}"
+                proposals[key].update(status="failed", failure=failure, failed_at=record["time"])
+    kept = ["proposal", "epoch", "cost_s", "time"]
+    made = pd.DataFrame(list(reports.values()))
+    return (
+        pd.DataFrame(list(proposals.values()), columns=PROPOSAL_COLUMNS),
+        made if len(made) else pd.DataFrame(columns=kept, dtype="float64"),
+    )
 
 
 def _proposal_columns(record: Record, about: Header) -> dict[str, Any]:
@@ -202,7 +240,6 @@ def _proposal_columns(record: Record, about: Header) -> dict[str, Any]:
     space = get_space(about.space)
     index = None if text is None else space.index(space.parse(text))
     return {
-        "run": about.name,
         "proposal": record["id"],
         "group": -1 if record["group"] is None else record["group"],
         "role": record["role"],
@@ -210,4 +247,7 @@ def _proposal_columns(record: Record, about: Header) -> dict[str, Any]:
         "reuses": record["reuses"],
         "architecture": text,
         "index": index if index is not None and index < 2**63 else None,
+        "score": None,
+        "failure": None,
+        "failed_at": None,
     }

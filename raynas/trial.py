@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from raynas.errors import RaynasError
 
@@ -25,6 +29,7 @@ class Trial:
         device: As torch writes it: ``cpu``, ``cuda``, ``cuda:1``.
         n_threads: CPU threads of this trial.
         config: Dotted paths of the experiment's configuration and the values that they take here.
+        table: Name or path of the experiment's table, for a workload that looks something up.
     """
 
     space: str
@@ -34,6 +39,7 @@ class Trial:
     device: str = "cpu"
     n_threads: int = 1
     config: Mapping[str, Any] = field(default_factory=dict)
+    table: str | None = None
 
 
 class Diverged(RaynasError):  # noqa: N818 - says what the architecture did, which is no error of the program's
@@ -77,8 +83,64 @@ class Workload(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """A training that is known from its beginning to its end, to be played back.
+
+    Attributes:
+        epochs: ``(n,)`` epochs of its reports, ascending.
+        elapsed_s: ``(n,)`` seconds of training until each report.
+        metrics: Of each metric ``(n,)`` values; NaN where a report lacks it.
+    """
+
+    epochs: NDArray[np.int64]
+    elapsed_s: NDArray[np.float64]
+    metrics: Mapping[str, NDArray[np.float64]]
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def report(self, place: int) -> Report:
+        """One report, its metrics read from here as they are asked for; 0 is the first."""
+        from raynas.search.asktell import Report
+
+        before = float(self.elapsed_s[place - 1]) if place else 0.0
+        return Report(
+            _Place(self.metrics, place), int(self.epochs[place]), float(self.elapsed_s[place]) - before
+        )
+
+
+class _Place(Mapping[str, float]):
+    """One place of a recording's metrics."""
+
+    __slots__ = ("_metrics", "_place")
+
+    def __init__(self, metrics: Mapping[str, NDArray[np.float64]], place: int) -> None:
+        self._metrics = metrics
+        self._place = place
+
+    def __getitem__(self, name: str) -> float:
+        value = float(self._metrics[name][self._place])
+        if math.isnan(value):
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, values in self._metrics.items() if not math.isnan(values[self._place]))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 class WorkloadSpec(Protocol):
-    """The options of a workload; a frozen dataclass in ``raynas/workloads/``."""
+    """The options of a workload; a frozen dataclass in ``raynas/workloads/``.
+
+    One whose trainings are known beforehand has a method ``recording(trial) -> Recording``, too, and can be
+    simulated.
+    """
 
     def start(self, trial: Trial) -> Workload:
         """A trial at its beginning."""

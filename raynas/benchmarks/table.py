@@ -70,7 +70,7 @@ def open_table(name: str | Path) -> Table:
         InputError: There is none, or it is no table.
     """
     text = str(name)
-    if isinstance(name, Path) or text.endswith(".parquet") or "/" in text:
+    if isinstance(name, Path) or is_path(text):
         return Table.open(Path(name))
     if text not in (names := embedded()):
         hint = suggestion(text, names)
@@ -78,6 +78,11 @@ def open_table(name: str | Path) -> Table:
             f"no table '{text}'{hint} Available: {', '.join(names) or 'none'}; or give the path of a file"
         )
     return Table.open(_EMBEDDED / f"{text}.parquet")
+
+
+def is_path(name: str) -> bool:
+    """Whether a table's name is meant as the path of a file."""
+    return name.endswith(".parquet") or "/" in name
 
 
 class Table:

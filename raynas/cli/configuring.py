@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raynas.config import Experiment
+    from raynas.storage import Folder
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -29,3 +30,18 @@ def load(arguments: argparse.Namespace, *, here: bool = True) -> Experiment:
 
     overrides = [config.override(text) for text in arguments.override]
     return config.load(arguments.config, overrides, smoke=arguments.smoke, here=here)
+
+
+def run_folder(storage: str, name: str) -> Folder:
+    """Where a run of a name keeps its files.
+
+    Args:
+        storage: Where run directories go, a path or a URI.
+        name: Of the run.
+    """
+    from raynas.storage import LocalFolder, folder
+
+    place = folder(storage)
+    if isinstance(place, LocalFolder):
+        place = LocalFolder(place.path.expanduser())
+    return place.child(name)

@@ -1,7 +1,8 @@
 """What only the whole of an experiment shows: parts that do not fit one another, files that are not there.
 
 A component takes part by having a method ``problems``: of a searcher and of a workload it takes the search
-space, of a dataset nothing. It yields the name of a field and what is wrong with it.
+space, of a dataset nothing. A workload's ``table_problems`` takes the table and the metric. Each yields the
+name of a field and what is wrong with it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from raynas.assets import suggestion
+from raynas.benchmarks import open_table
 from raynas.config.experiment import Experiment
 from raynas.errors import ConfigError, InputError
 from raynas.lookup import reason
-from raynas.spaces import get_space
+from raynas.spaces import SearchSpace, get_space
 from raynas.yaml_document import KeyPath
 
 LOGGER_MODULES = {"tensorboard": "tensorboardX"}
@@ -44,6 +46,10 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
         yield from _ask("dataset", experiment.dataset)
     if getattr(experiment.workload, "needs_dataset", False) and experiment.dataset is None:
         yield ("dataset",), "is missing; the workload trains on one, such as dataset: digits"
+    if getattr(experiment.workload, "needs_table", False) and experiment.table is None:
+        yield ("table",), "is missing; the workload looks results up in one, such as table: digits"
+    if here and experiment.table is not None:
+        yield from _ask_table(experiment, experiment.table, space)
     for at, name in enumerate(experiment.tune.loggers):
         if here and not _installed(LOGGER_MODULES.get(name, name)):
             yield (
@@ -59,14 +65,29 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
         )
 
 
+def _ask_table(experiment: Experiment, name: str, space: SearchSpace) -> Iterator[tuple[KeyPath, str]]:
+    try:
+        table = open_table(name)
+    except InputError as error:
+        yield ("table",), str(error)
+        return
+    if table.space.name != space.name:
+        yield (
+            ("table",),
+            f"is of search space {table.space.name}, not {space.name}; use search_space: {table.space.name}",
+        )
+        return
+    yield from _ask("workload", experiment.workload, table, experiment.report.metric, method="table_problems")
+
+
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _ask(name: str, component: Any, *context: Any) -> Iterator[tuple[KeyPath, str]]:
+def _ask(name: str, component: Any, *context: Any, method: str = "problems") -> Iterator[tuple[KeyPath, str]]:
     try:
-        problems = getattr(component, "problems", None)
+        problems = getattr(component, method, None)
         found = [] if problems is None else list(problems(*context))
         yield from [((name, *field.split(".")), message) for field, message in found]
     except Exception as error:
-        yield (name,), f"{type(component).__name__}.problems raised {reason(error)}; correct the class"
+        yield (name,), f"{type(component).__name__}.{method} raised {reason(error)}; correct the class"

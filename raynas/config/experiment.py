@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
+from raynas import seeding
 from raynas.lookup import Slot
-from raynas.search.asktell import Objective, SchedulerSpec, SearcherSpec, require_positive
+from raynas.search.asktell import Objective, Proposal, SchedulerSpec, SearcherSpec, require_positive
 from raynas.search.scheduler.fifo import Fifo
-from raynas.trial import WorkloadSpec
+from raynas.trial import Trial, WorkloadSpec
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class Experiment:
         searcher: Decides what to evaluate.
         report: The metric that the search improves, and whether more of it is better.
         dataset: What the trials train on; None for workloads that need none.
+        table: Benchmark table that trials look results up in, by name or path; None for workloads that need
+            none.
         scheduler: Decides which trials go on.
         seed: Of everything random in the run.
         batch: Proposals that one trial evaluates, one after another; for evaluations of less than a second.
@@ -91,6 +94,7 @@ class Experiment:
     searcher: Annotated[SearcherSpec, Slot("raynas.search.searcher")]
     report: Objective
     dataset: Annotated[Any, Slot("raynas.data.dataset")] | None = None
+    table: str | None = None
     scheduler: Annotated[SchedulerSpec, Slot("raynas.search.scheduler")] = field(default_factory=Fifo)
     seed: int = 0
     batch: int = 1
@@ -104,3 +108,18 @@ class Experiment:
                 f"batch: {self.batch} proposals a trial cannot be stopped one by one, as the scheduler does; "
                 "use batch: 1, or scheduler: fifo"
             )
+
+    def trial(self, proposal: Proposal) -> Trial:
+        """What the workload is given to evaluate a proposal."""
+        resources = self.tune.resources
+        name = str(proposal.architecture) if proposal.architecture is not None else repr(proposal.config)
+        return Trial(
+            space=self.search_space,
+            architecture=proposal.architecture,
+            dataset=self.dataset,
+            seed=seeding.derive(self.seed, "trial", name),
+            device="cuda" if resources.gpu > 0 else "cpu",
+            n_threads=max(1, int(resources.cpu)),
+            config=proposal.config,
+            table=self.table,
+        )

@@ -8,9 +8,11 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from raynas import assets
+from raynas.benchmarks.table import is_path
 from raynas.config.building import Builder
 from raynas.config.checking import check
 from raynas.config.experiment import Experiment
@@ -94,6 +96,8 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
     if isinstance(space := data.get("search_space"), str):
         with contextlib.suppress(InputError):  # of a file that is not there; check says so
             data["search_space"] = assets.from_anywhere("search_spaces", space)
+    if isinstance(table := data.get("table"), str) and is_path(table):
+        data["table"] = str(Path(table).absolute())
     builder = Builder()
     experiment = builder.build(Experiment, data)
     if not builder.problems:

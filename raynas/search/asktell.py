@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -115,12 +115,13 @@ class Objective:
         """
         if isinstance(outcome, Failure):
             return None
-        if self.metric not in outcome.metrics:
+        try:
+            value = float(outcome.metrics[self.metric])
+        except KeyError as error:
             raise InputError(
                 f"the trials report no '{self.metric}'; set report.metric to one of "
                 f"{', '.join(sorted(outcome.metrics))}"
-            )
-        value = float(outcome.metrics[self.metric])
+            ) from error
         return value if math.isfinite(value) else None
 
     def cost(self, value: float) -> float:
@@ -177,14 +178,24 @@ class SearcherSpec(Protocol):
 
 
 class Scheduler(Protocol):
-    """Decides which trials go on; a function of the reports it was given, in their order."""
+    """Decides which trials go on; a function of the reports it was given, in their order.
+
+    A scheduler may have a method ``next_decision(epoch) -> int | None``: the first epoch after the given one
+    at whose report it does anything but continue; None: it never does. A simulation passes over the reports
+    in between.
+    """
 
     def report(self, trial_id: int, report: Report) -> Decision:
         """What becomes of a trial that has just reported."""
         ...
 
-    def next_to_run(self, pending: Iterable[int], paused: Iterable[int]) -> int | None:
-        """The trial to run on a free slot; None to leave the choice open, or where none may run."""
+    def next_to_run(self, pending: Collection[int], paused: Collection[int]) -> int | None:
+        """The trial to run on a free slot; None to leave the choice open, or where none may run.
+
+        Args:
+            pending: Trials that have not run yet.
+            paused: Trials that are paused, longest first; looking one up takes the same time however many.
+        """
         ...
 
 

@@ -29,7 +29,7 @@ from raynas.search.asktell import (
 Status = Literal["pending", "running", "paused", "finished", "failed", "reused"]
 
 
-@dataclass
+@dataclass(slots=True)
 class Standing:
     """Where one proposal stands.
 
@@ -100,7 +100,7 @@ class Run:
         searcher: At its beginning.
         scheduler: At its beginning.
         objective: What the searcher improves.
-        journal: Where facts go.
+        journal: Where facts go; one with a true ``knows_reports`` is not told of reports.
         on_event: Called with every fact once it is in the journal.
         clock: Gives the seconds that facts are stamped with.
     """
@@ -119,6 +119,7 @@ class Run:
         self._scheduler = scheduler
         self._objective = objective
         self._journal = journal
+        self._keeps_reports = not getattr(journal, "knows_reports", False)
         self._on_event = on_event
         self._clock = clock
         self._standings: dict[int, Standing] = {}
@@ -231,7 +232,7 @@ class Run:
         """The paused proposal that the scheduler wants to go on; None where none should."""
         if not self._paused:
             return None
-        return self._scheduler.next_to_run((), tuple(self._paused))
+        return self._scheduler.next_to_run((), self._paused.keys())
 
     def resume(self, proposal_id: int) -> Assignment:
         """A paused proposal goes on, from its last checkpoint."""
@@ -310,11 +311,13 @@ class Run:
             # the worker was lost after this report; a trial that was to pause here pauses now
             again = standing.status == "paused" and outcome.epoch == standing.epoch
             return "pause" if again else "continue"
-        self._unwritten.append(_report_record(item.proposal_id, outcome, done=item.done))
+        if self._keeps_reports:
+            self._unwritten.append(_report_record(item.proposal_id, outcome, done=item.done))
         return self._apply_report(item.proposal_id, outcome, done=item.done)
 
     def _admit(self, proposal: Proposal) -> Proposal:
-        key = (proposal.architecture, tuple(sorted(proposal.config.items())))
+        config = proposal.config
+        key = (proposal.architecture, tuple(sorted(config.items())) if config else ())
         first = self._first.setdefault(key, proposal.id)
         self._counts["nominal"] += 1
         if first == proposal.id:
@@ -391,6 +394,8 @@ class Run:
         return self._objective.cost(score.value), score.proposal_id
 
     def _flush(self) -> None:
+        if not self._unwritten:
+            return
         now = round(self._clock(), 3)
         records = [{**record, "time": now} for record in self._unwritten]
         self._unwritten = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, get_args
 
@@ -82,6 +83,7 @@ class SearchSpace:
             for first, last, site in zip([0, *ends[:-1]], ends, self.sites, strict=True)
         ]
         self._choices = [site.choices for site in self.sites]
+        self._format = lru_cache(maxsize=1 << 16)(self._written)
 
     def __repr__(self) -> str:
         return f"<SearchSpace {self.name}: {self.size:,} architectures, {self.n_edges} edges>"
@@ -130,8 +132,9 @@ class SearchSpace:
 
     def format(self, a: Architecture) -> str:
         """The benchmark's own notation, which is also ``str(a)``."""
-        self._digits(a)
-        return self.structure.format(a.ops)
+        if a.space != self.name:
+            raise InputError(self._what_is_wrong(a))
+        return self._format(a.ops)
 
     def index(self, a: Architecture) -> int:
         """Number of an architecture, from 0 to ``size`` less 1.
@@ -155,11 +158,11 @@ class SearchSpace:
             raise InputError(
                 f"{self.name} has no architecture {code}; its indices run from 0 to {self.size - 1}"
             )
-        written = []
+        written: tuple[int, ...] = ()
         for choices in reversed(self._choices):
             code, digit = divmod(code, len(choices))
-            written.append(choices[digit])
-        return Architecture(self.name, tuple(chain.from_iterable(reversed(written))))
+            written = choices[digit] + written
+        return Architecture(self.name, written)
 
     # Neighbourhoods
 
@@ -324,6 +327,10 @@ class SearchSpace:
     def _spheres(self, digits: Sequence[int], *, reach: int | None = None) -> ball.Spheres:
         counts = tuple([site.counts[digit] for site, digit in zip(self.sites, digits, strict=True)])
         return ball.spheres(counts if reach is None else tuple(of_site[: reach + 1] for of_site in counts))
+
+    def _written(self, ops: tuple[int, ...]) -> str:
+        self._digits(Architecture(self.name, ops))
+        return self.structure.format(ops)
 
     def _what_is_wrong(self, a: Architecture) -> str:
         if a.space != self.name:

@@ -17,13 +17,12 @@ from typing import Any
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from raynas import seeding
 from raynas.config import Experiment
 from raynas.results import RESERVED
 from raynas.search.asktell import Failure, Report
 from raynas.search.run import Assignment, Progress
 from raynas.storage import folder
-from raynas.trial import Diverged, Trial, Workload
+from raynas.trial import Diverged, Workload
 
 # Both pickled: Tune copies, flattens and writes out all that it can look into, for every result.
 PROGRESS = "progress"
@@ -165,19 +164,7 @@ class Evaluation(tune.Trainable):
 
     def _start(self, assignment: Assignment) -> Workload:
         experiment = self._experiment
-        proposal = assignment.proposal
-        resources = experiment.tune.resources
-        name = str(proposal.architecture) if proposal.architecture is not None else repr(proposal.config)
-        trial = Trial(
-            space=experiment.search_space,
-            architecture=proposal.architecture,
-            dataset=experiment.dataset,
-            seed=seeding.derive(experiment.seed, "trial", name),
-            device="cuda" if resources.gpu > 0 else "cpu",
-            n_threads=max(1, int(resources.cpu)),
-            config=proposal.config,
-        )
-        return experiment.workload.start(trial)
+        return experiment.workload.start(experiment.trial(assignment.proposal))
 
     def _go_on(self, workload: Workload, assignment: Assignment) -> None:
         if assignment.checkpoint is None:

@@ -32,14 +32,10 @@ def perform(arguments: argparse.Namespace) -> int:
 
     from raynas.cli.outcome import report
     from raynas.cli.progress import Progress
-    from raynas.storage import LocalFolder, folder
     from raynas.tune import running
 
     name = arguments.name or f"{Path(arguments.config).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    place = folder(arguments.storage)
-    if isinstance(place, LocalFolder):
-        place = LocalFolder(place.path.expanduser())
-    place = place.child(name)
+    place = configuring.run_folder(arguments.storage, name)
     print(f"run directory {place.uri}; {'joining' if arguments.address else 'starting'} Ray ...", flush=True)
     started = time.monotonic()
     run = running.run(experiment, place, name=name, address=arguments.address, on_event=Progress(experiment))

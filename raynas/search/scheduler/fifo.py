@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from raynas.search.asktell import Decision, Objective, Report
@@ -21,5 +21,8 @@ class _FifoScheduler:
     def report(self, trial_id: int, report: Report) -> Decision:
         return "continue"
 
-    def next_to_run(self, pending: Iterable[int], paused: Iterable[int]) -> int | None:
+    def next_decision(self, epoch: int) -> int | None:
+        return None
+
+    def next_to_run(self, pending: Collection[int], paused: Collection[int]) -> int | None:
         return next(iter(paused), None)

@@ -48,8 +48,7 @@ class NasBench201:
 
     def format(self, ops: Sequence[int]) -> str:
         """The cell string of NAS-Bench-201."""
-        tokens = [names[op] for names, op in zip(self._tokens, ops, strict=True)]
-        return "+".join(f"|{'|'.join(tokens[first:last])}|" for first, last in self._spans)
+        return self._template % tuple([names[op] for names, op in zip(self._tokens, ops, strict=True)])
 
     def parse(self, text: str) -> tuple[int, ...]:
         """Operations of a cell string; spaces around its parts do not matter.
@@ -92,6 +91,10 @@ class NasBench201:
     @cached_property
     def _tokens(self) -> tuple[tuple[str, ...], ...]:
         return tuple(tuple(f"{name}~{edge.source}" for name in self.operations) for edge in self.edges)
+
+    @cached_property
+    def _template(self) -> str:
+        return "+".join(f"|{'|'.join(['%s'] * (last - first))}|" for first, last in self._spans)
 
     @cached_property
     def _spans(self) -> tuple[tuple[int, int], ...]:
