@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE = "results.parquet"
+_ABOUT = b"raynas.run"
 
 # Columns that a workload's own metrics may not take.
 RESERVED = frozenset(
@@ -178,8 +181,13 @@ def of_run(folder: Folder) -> pd.DataFrame:
     return frame(journal.read(folder))
 
 
-def parquet(made: pd.DataFrame) -> bytes:
-    """A frame as the bytes of a Parquet file, with each column's unit and meaning as field metadata."""
+def parquet(made: pd.DataFrame, about: Header | None = None) -> bytes:
+    """A frame as the bytes of a Parquet file, with each column's unit and meaning as field metadata.
+
+    Args:
+        made: The frame.
+        about: Of its run; kept in the file's metadata, for a run without a journal.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -191,9 +199,35 @@ def parquet(made: pd.DataFrame) -> bytes:
         else field
         for field in table.schema
     ]
+    metadata = dict(table.schema.metadata)
+    if about is not None:
+        metadata[_ABOUT] = json.dumps(dataclasses.asdict(about)).encode()
     buffer = io.BytesIO()
-    pq.write_table(table.cast(pa.schema(fields, metadata=table.schema.metadata)), buffer, compression="zstd")
+    pq.write_table(table.cast(pa.schema(fields, metadata=metadata)), buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def read_simulated(folder: Folder) -> tuple[Header, pd.DataFrame] | None:
+    """Header and frame of a simulated run's folder; None for one with a journal, or with neither.
+
+    Raises:
+        InputError: The frame is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = set(folder.names())
+    if FILE not in names or names & {journal.FILE, journal.SEGMENTS}:
+        return None
+    try:
+        table = pq.read_table(pa.BufferReader(folder.read(FILE)))
+        about = Header(**json.loads(table.schema.metadata[_ABOUT]))
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder.uri}/{FILE}: not the frame of a simulated run ({type(error).__name__}: {error}); "
+            "simulate again"
+        ) from error
+    return about, table.to_pandas()
 
 
 def keep(folder: Folder, records: Sequence[Record] | None = None) -> None:

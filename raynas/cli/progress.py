@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from raynas.journal import Record
+from raynas.spaces import get_space
 
 if TYPE_CHECKING:
     from raynas.config import Experiment
     from raynas.search.run import Run
+    from raynas.spaces import SearchSpace
 
 _EVERY_S = 1.0
 
@@ -25,7 +27,7 @@ class Progress:
 
     def __init__(self, experiment: Experiment) -> None:
         self._metric = experiment.report.metric
-        self._nominal = _n_evaluations(experiment.searcher)
+        self._nominal = _n_evaluations(experiment.searcher, get_space(experiment.search_space))
         self._started = time.monotonic()
         self._printed = 0.0
         self._spent: dict[int, float] = {}
@@ -90,13 +92,17 @@ class Progress:
         return text + "]"
 
 
-def _n_evaluations(searcher: Any) -> int | None:
-    """Evaluations that a searcher asks for in all, by the fields it has; None where it has none that say."""
+def _n_evaluations(searcher: Any, space: SearchSpace) -> int | None:
+    """Evaluations that a searcher asks for in all; None where nothing says.
+
+    A searcher says it by a method ``n_evaluations(space)``, else by its field ``n_proposals``.
+    """
     base = getattr(searcher, "base", None)
     if base is not None:
-        of_base = _n_evaluations(base)
+        of_base = _n_evaluations(base, space)
         return None if of_base is None else of_base * int(getattr(searcher, "n_nbr", 1))
-    return getattr(searcher, "n_proposals", None)
+    count = getattr(searcher, "n_evaluations", None)
+    return count(space) if callable(count) else getattr(searcher, "n_proposals", None)
 
 
 def _duration(seconds: float) -> str:

@@ -94,8 +94,9 @@ class Builder:
             if data is None and _optional(hint):
                 return None
             return self._components(slot, data, path) if slot.many else self._component(slot, data, path)
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            return self._dataclass(hint, data, path)
+        kind = _dataclass_of(hint)
+        if kind is not None and not (data is None and _optional(hint)):
+            return self._dataclass(kind, data, path)
         return self._plain(hint, data, path)
 
     def _components(self, slot: Slot, data: Any, path: KeyPath) -> Any:
@@ -184,6 +185,13 @@ def slot_of(hint: Any) -> Slot | None:
     if get_origin(hint) in (Union, types.UnionType):
         return next((slot for part in get_args(hint) if (slot := slot_of(part)) is not None), None)
     return None
+
+
+def _dataclass_of(hint: Any) -> type[Any] | None:
+    """The dataclass that a hint names, by itself or as ``Kind | None``."""
+    parts = [part for part in get_args(hint) if part is not type(None)] if _optional(hint) else [hint]
+    kind = parts[0] if len(parts) == 1 else None
+    return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
 
 
 def _optional(hint: Any) -> bool:

@@ -74,8 +74,12 @@ def simulate(
         on_event: Called now and then, every few thousand events, with the state so far.
 
     Raises:
-        InputError: The workload trains for real; or no time would ever pass.
+        InputError: The workload trains for real, the scheduler is Ray Tune's, or no time would ever pass.
     """
+    if getattr(experiment.scheduler, "needs_ray", False):
+        raise InputError(
+            "scheduler: Ray Tune's own schedulers run on Ray alone; use one of raynas, such as scheduler: asha"
+        )
     if not hasattr(experiment.workload, "recording"):
         raise InputError(
             f"workload: {type(experiment.workload).__name__} trains for real, and a simulation plays what is "
@@ -186,6 +190,11 @@ class _Player:
         trial = self._trials.get(proposal_id)
         if trial is None:
             recording = self._record(self._experiment.trial(assignment.proposal))
+            if not recording.elapsed_s[-1] + self._cluster.start_up_s > 0:
+                raise InputError(
+                    "workload: its trainings take no time, so none would pass; set workload.cost.epoch_s to "
+                    "the seconds of an epoch"
+                )
             trial = self._trials[proposal_id] = _Trial(
                 recording, self._elapsed(recording).tolist(), recording.epochs.tolist()
             )

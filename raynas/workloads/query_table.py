@@ -79,7 +79,8 @@ class QueryTable:
         try:
             part = table.part(self.dataset, self.schedule)
         except InputError as error:
-            yield ("schedule" if self.dataset in table.datasets else "dataset"), str(error)
+            one = len(table.datasets) == 1 if self.dataset is None else self.dataset in table.datasets
+            yield ("schedule" if one else "dataset"), str(error)
             return
         if isinstance(self.seed, int) and self.seed not in part.seeds:
             yield "seed", f"the table has no seed {self.seed}; there are {', '.join(map(str, part.seeds))}"

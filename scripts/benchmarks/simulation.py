@@ -203,8 +203,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
     parser.add_argument("--table", default="digits")
     parser.add_argument("--trials", type=int, nargs="*", default=[1_000, 10_000])
     parser.add_argument("--workers", type=int, default=64)

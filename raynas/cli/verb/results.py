@@ -9,7 +9,7 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     parser.add_argument(
-        "run_dir", metavar="RUN_DIR", help="directory that 'raynas run' made; it may still run"
+        "run_dir", metavar="RUN_DIR", help="directory that 'raynas run' or 'simulate' made; it may still run"
     )
     parser.add_argument(
         "--top", type=int, default=10, metavar="N", help="architectures to print (default: 10)"
@@ -24,13 +24,17 @@ def perform(arguments: argparse.Namespace) -> int:
     from raynas.errors import InputError
     from raynas.storage import folder
 
-    records = journal.read(folder(arguments.run_dir))
-    about = results.header(records)
-    frame = results.frame(records)
-    nominal = sum(record["kind"] == "proposal" for record in records)
+    place = folder(arguments.run_dir)
+    if (simulated := results.read_simulated(place)) is not None:
+        about, frame = simulated
+        nominal, ended = int(frame["proposal"].max()) + 1 if len(frame) else 0, "simulated"
+    else:
+        records = journal.read(place)
+        about, frame = results.header(records), results.frame(records)
+        nominal = sum(record["kind"] == "proposal" for record in records)
+        ended = "ended" if any(record["kind"] == "end" for record in records) else "not ended"
     last = frame.drop_duplicates("proposal", keep="last")
     states = ", ".join(f"{n} {state}" for state, n in last["status"].value_counts().items() if n)
-    ended = "ended" if any(record["kind"] == "end" for record in records) else "not ended"
     print(f"{about.name}: {ended}; {nominal} proposals; with results: {len(last)} ({states or 'none'})")
     scored = last.dropna(subset=["score"]).sort_values(
         ["score", "proposal"], ascending=[about.mode == "min", True]

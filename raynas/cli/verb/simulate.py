@@ -65,7 +65,8 @@ def perform(arguments: argparse.Namespace) -> int:
     played = simulate(experiment, cluster, name=name, on_event=progress)
     seconds = time.monotonic() - started
     place.write("config.yaml", config.to_yaml(experiment).encode())
-    place.write(results.FILE, results.parquet(played.frame()))
+    about = results.Header(name, experiment.search_space, experiment.report.metric, experiment.report.mode)
+    place.write(results.FILE, results.parquet(played.frame(), about))
     share = played.busy_s / (played.elapsed_s * arguments.workers) if played.elapsed_s else 0.0
     print(
         f"simulated {played.elapsed_s:,.1f} s on {arguments.workers} workers, {100 * share:.0f} % of them "

@@ -39,6 +39,11 @@ class Distinct:
                 f"'{space.kind}'; use search_space: nas_bench_201, or a space of that kind",
             )
 
+    def n_evaluations(self, space: SearchSpace) -> int:
+        """Architectures that it proposes in a space."""
+        n_forms = len(classes(space)[1])
+        return n_forms if self.n_proposals is None else min(self.n_proposals, n_forms)
+
     def start(self, context: SearchContext) -> Ordered:
         """The enumeration at its beginning."""
         class_of, cells = classes(context.space)

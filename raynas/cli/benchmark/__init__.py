@@ -1,0 +1,1 @@
+"""The parts of ``raynas benchmark``. One file, one of its commands."""
