@@ -16,7 +16,7 @@ from typing import Any
 from raynas.assets import suggestion
 from raynas.errors import InputError
 
-_NOUNS = {"workloads": "workload"}
+_NOUNS = {"workloads": "workload", "studies": "study"}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,10 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from raynas import journal
 from raynas.errors import InputError
@@ -135,11 +138,11 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
     return assemble(about.name, proposals, reports)
 
 
-def assemble(name: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.DataFrame:
+def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.DataFrame:
     """The result frame of a run, from what it asked for and what it was told.
 
     Args:
-        name: Of the run.
+        run: Name of the run.
         proposals: One row a proposal, in order: ``proposal``, ``group``, ``role``, ``status``, ``reuses``,
             ``architecture``, ``index``, ``score``, ``failure`` and ``failed_at`` (seconds).
         reports: One row a report: ``proposal``, ``epoch``, ``cost_s``, ``time`` (seconds) and metrics.
@@ -149,31 +152,52 @@ def assemble(name: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Da
     """
     import pandas as pd
 
-    metrics = [column for column in reports if column not in ("proposal", "epoch", "cost_s", "time")]
-    own = proposals["reuses"].isna()
-    silent = proposals[own & proposals["failure"].notna() & ~proposals["proposal"].isin(reports["proposal"])]
-    blank = pd.DataFrame({"proposal": silent["proposal"], "epoch": 0, "time": silent["failed_at"]})
-    rows = pd.concat([reports, blank], ignore_index=True) if len(blank) else reports
-    rows = rows.sort_values(["proposal", "epoch"], kind="stable", ignore_index=True)
-    last = rows.drop_duplicates("proposal", keep="last").set_index("proposal")
-    by_id = proposals.set_index("proposal")
-    ended = by_id.index[by_id["status"].isin(["finished", "failed"])].intersection(last.index)
-    reused = proposals[~own & proposals["reuses"].isin(ended)]
-    if len(reused):
-        origins = reused["reuses"].to_numpy(dtype="int64")
-        copies = last.loc[origins].assign(proposal=reused["proposal"].to_numpy(), cost_s=0.0)
-        rows = pd.concat([rows, copies], ignore_index=True)
-        by_id.loc[reused["proposal"], "failure"] = by_id["failure"].loc[origins].to_numpy()
-        rows = rows.sort_values(["proposal", "epoch"], kind="stable", ignore_index=True)
-    known = by_id.drop(columns="failed_at").loc[rows["proposal"].to_numpy()].reset_index(drop=True)
-    made = pd.concat([rows, known], axis=1).assign(run=name)
-    declared = [column.name for column in COLUMNS]
-    extra = sorted(set(map(str, metrics)) - set(declared))
-    made = made.reindex(columns=[*declared, *extra])
-    types = {column.name: column.dtype for column in COLUMNS if column.name != "time"}
-    made = made.astype({**types, **dict.fromkeys(extra, "float64")})
-    made["time"] = pd.to_datetime(made["time"], unit="s", utc=True).astype("datetime64[us, UTC]")
-    return made
+    ids, origins = proposals["proposal"].to_numpy(), proposals["reuses"].to_numpy("float64", na_value=np.nan)
+    owners = np.searchsorted(ids, reports["proposal"].to_numpy("int64"))
+    sources = np.lexsort((reports["epoch"].to_numpy(), owners))
+    owners = owners[sources]
+    last = np.full(len(ids), -1)
+    last[owners] = sources  # of a proposal's reports the last stays
+    failed = proposals["failure"].notna().to_numpy()
+    silent = np.flatnonzero(failed & np.isnan(origins) & (last < 0))
+    reused = np.flatnonzero(~np.isnan(origins))
+    of_reused = np.searchsorted(ids, origins[reused])
+    ended = proposals["status"].isin(["finished", "failed"]).to_numpy()[of_reused]
+    reused, of_reused = reused[ended], of_reused[ended]
+
+    owners = np.concatenate([owners, silent, reused])
+    told = np.concatenate([owners[: len(sources)], silent, of_reused])  # whose outcome a row tells
+    sources = np.concatenate([sources, last[silent], last[of_reused]])
+    order = np.argsort(owners, kind="stable")
+    owners, told, sources = owners[order], told[order], sources[order]
+    blank, copied = sources < 0, owners != told
+
+    def of_reports(name: str, otherwise: Any = np.nan) -> NDArray[Any]:
+        values = reports[name].to_numpy("float64")
+        return (
+            np.where(blank, otherwise, values[sources]) if len(values) else np.full(len(sources), otherwise)
+        )
+
+    extra = sorted(set(map(str, reports)) - {column.name for column in COLUMNS})
+    made: dict[str, Any] = {}
+    for column in [*COLUMNS, *(Column(name, "float64", "", "") for name in extra)]:
+        name = column.name
+        if name in reports and name != "proposal":
+            values = of_reports(name, 0 if name == "epoch" else np.nan)
+            made[name] = values.astype(column.dtype) if column.dtype in ("int64", "float64") else values
+        elif name in proposals:
+            known: Any = proposals[name].astype(cast(Any, column.dtype)).array
+            made[name] = known.take(told if name == "failure" else owners)
+        else:
+            made[name] = np.full(len(owners), np.nan)
+    made["run"] = pd.array([run] * len(owners), dtype="string")
+    made["cost_s"] = np.where(copied, 0.0, made["cost_s"])
+    failed_at = proposals["failed_at"].to_numpy("float64", na_value=np.nan)
+    seconds = np.where(blank, failed_at[told], made["time"])
+    made["time"] = (seconds * 1e6).round().astype("int64").astype("datetime64[us]")
+    frame = pd.DataFrame(made, copy=False)
+    frame["time"] = frame["time"].dt.tz_localize("UTC")
+    return frame
 
 
 def of_run(folder: Folder) -> pd.DataFrame:

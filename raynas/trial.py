@@ -84,49 +84,61 @@ class Workload(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Recording:
-    """A training that is known from its beginning to its end, to be played back.
+class Recordings:
+    """Trainings that are known from beginning to end, to be played back; one a row.
 
     Attributes:
-        epochs: ``(n,)`` epochs of its reports, ascending.
-        elapsed_s: ``(n,)`` seconds of training until each report.
-        metrics: Of each metric ``(n,)`` values; NaN where a report lacks it.
+        epochs: ``(n,)`` epochs of their reports, ascending.
+        elapsed_s: ``(n_rows, n)`` seconds of training until each report.
+        metrics: Of each metric ``(n_rows, n)`` values; NaN where a report lacks it.
     """
 
     epochs: NDArray[np.int64]
     elapsed_s: NDArray[np.float64]
     metrics: Mapping[str, NDArray[np.float64]]
 
+
+@dataclass(slots=True)
+class Recording:
+    """One training of several that are known.
+
+    Attributes:
+        of: All of them.
+        row: Which.
+    """
+
+    of: Recordings
+    row: int
+
     def __len__(self) -> int:
-        return len(self.epochs)
+        return len(self.of.epochs)
 
     def report(self, place: int) -> Report:
-        """One report, its metrics read from here as they are asked for; 0 is the first."""
+        """One report, its metrics read as they are asked for; 0 is the first."""
         from raynas.search.asktell import Report
 
-        before = float(self.elapsed_s[place - 1]) if place else 0.0
-        return Report(
-            _Place(self.metrics, place), int(self.epochs[place]), float(self.elapsed_s[place]) - before
-        )
+        elapsed = self.of.elapsed_s[self.row]
+        spent = elapsed[place] - elapsed[place - 1] if place else elapsed[0]
+        return Report(_Place(self.of.metrics, self.row, place), int(self.of.epochs[place]), float(spent))
 
 
 class _Place(Mapping[str, float]):
-    """One place of a recording's metrics."""
+    """The metrics of one report."""
 
-    __slots__ = ("_metrics", "_place")
+    __slots__ = ("_metrics", "_place", "_row")
 
-    def __init__(self, metrics: Mapping[str, NDArray[np.float64]], place: int) -> None:
-        self._metrics = metrics
-        self._place = place
+    def __init__(self, metrics: Mapping[str, NDArray[np.float64]], row: int, place: int) -> None:
+        self._metrics, self._row, self._place = metrics, row, place
 
     def __getitem__(self, name: str) -> float:
-        value = float(self._metrics[name][self._place])
+        value = float(self._metrics[name][self._row, self._place])
         if math.isnan(value):
             raise KeyError(name)
         return value
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name, values in self._metrics.items() if not math.isnan(values[self._place]))
+        place = self._row, self._place
+        return (name for name, values in self._metrics.items() if not math.isnan(values[place]))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -139,7 +151,7 @@ class WorkloadSpec(Protocol):
     """The options of a workload; a frozen dataclass in ``raynas/workloads/``.
 
     One whose trainings are known beforehand has a method ``recording(trial) -> Recording``, too, and can be
-    simulated.
+    simulated; a false ``uses_seed`` spares it the making of seeds.
     """
 
     def start(self, trial: Trial) -> Workload:

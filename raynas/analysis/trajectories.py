@@ -2,9 +2,9 @@
 
 A *reading* is one value that a search has learned of a trial, at an epoch of its training. A search without
 early stopping reads every trial once, at its end. One with it reads at every rung, and readings of different
-epochs do not compare, so the *incumbent* is the best reading at the highest epoch that any trial has been read
-at so far. A trial that waits or ended on a lower rung is therefore never the incumbent once another was read
-on a higher one, be that other worse. (Li et al., MLSys 2020, count a search's progress by rungs, too.)
+epochs do not compare, so the *incumbent* is the best reading at the highest epoch that any trial has been
+read at so far. A trial that waits or ended on a lower rung is therefore never the incumbent once another was
+read on a higher one, be that other worse. (Li et al., MLSys 2020, judge by the rungs reached, too.)
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def summary(
         optimum: Greatest value there is.
 
     Returns:
-        A row a (method, fraction), methods in their order: ``cost``, ``mean``, ``std`` (ddof 0), ``n_repeats``
-        (with a value at that cost), ``optimum`` and ``regret`` (optimum less mean).
+        A row a (method, fraction), methods in their order: ``cost``, ``mean``, ``std`` (ddof 0),
+        ``n_repeats`` (with a value at that cost), ``optimum`` and ``regret`` (optimum less mean).
     """
     import pandas as pd
 

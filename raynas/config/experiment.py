@@ -109,15 +109,23 @@ class Experiment:
                 "use batch: 1, or scheduler: fifo"
             )
 
-    def trial(self, proposal: Proposal) -> Trial:
-        """What the workload is given to evaluate a proposal."""
+    def trial(self, proposal: Proposal, *, seeded: bool = True) -> Trial:
+        """What the workload is given to evaluate a proposal.
+
+        Args:
+            proposal: What to evaluate.
+            seeded: Whether the workload uses a seed; one that does not is spared its making.
+        """
         resources = self.tune.resources
-        name = str(proposal.architecture) if proposal.architecture is not None else repr(proposal.config)
+        seed = 0
+        if seeded:
+            name = str(proposal.architecture) if proposal.architecture is not None else repr(proposal.config)
+            seed = seeding.derive(self.seed, "trial", name)
         return Trial(
             space=self.search_space,
             architecture=proposal.architecture,
             dataset=self.dataset,
-            seed=seeding.derive(self.seed, "trial", name),
+            seed=seed,
             device="cuda" if resources.gpu > 0 else "cpu",
             n_threads=max(1, int(resources.cpu)),
             config=proposal.config,

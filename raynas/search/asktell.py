@@ -158,6 +158,8 @@ class Searcher(Protocol):
     A searcher is a function of its context, its hyperparameters and the calls it gets, so that a run is
     restored by repeating the recorded calls. ``raynas.search.ordered`` makes one whose proposals do not
     depend on the order in which outcomes arrive.
+
+    A searcher may have a method ``hint(proposal_id, report)``: a trial has paused, and may or may not go on.
     """
 
     def ask(self) -> Proposal | None:
@@ -183,6 +185,10 @@ class Scheduler(Protocol):
     A scheduler may have a method ``next_decision(epoch) -> int | None``: the first epoch after the given one
     at whose report it does anything but continue; None: it never does. A simulation passes over the reports
     in between.
+
+    One that decides who begins has ``admits() -> bool``, whether a new trial may begin now, and ``closed()``,
+    by which it hears that none will. It may also have ``admitted(proposal)``, ``resumed(trial_id)`` and
+    ``failed(trial_id)``, by which it hears what becomes of trials. All are replayed with a run's journal.
     """
 
     def report(self, trial_id: int, report: Report) -> Decision:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from raynas.errors import InputError
-from raynas.search.asktell import Objective, Outcome, Proposal, Score
+from raynas.search.asktell import Objective, Outcome, Proposal, Report, Score
 from raynas.spaces import Architecture
 
 
@@ -52,7 +52,7 @@ class Ordered:
         self._observed = 0
         self._unobserved: dict[int, Architecture] = {}
         self._costs: dict[int, float | None] = {}
-        self._untold: set[int] = set()
+        self._untold: dict[int, Architecture] = {}
 
     def ask(self) -> Proposal | None:
         """See ``Searcher.ask``."""
@@ -65,8 +65,7 @@ class Ordered:
             if not self._observe_next():
                 return None
         proposal = Proposal(id=self._asked, architecture=architecture, group=self._asked)
-        self._unobserved[proposal.id] = architecture
-        self._untold.add(proposal.id)
+        self._untold[proposal.id] = self._unobserved[proposal.id] = architecture
         self._asked += 1
         return proposal
 
@@ -81,11 +80,17 @@ class Ordered:
         if proposal_id not in self._untold:
             return None
         value = self._objective.value(outcome)
-        self._untold.remove(proposal_id)
-        self._costs[proposal_id] = None if value is None else self._objective.cost(value)
-        architecture = self._unobserved[proposal_id]
+        architecture = self._untold.pop(proposal_id)
+        if proposal_id >= self._observed:
+            self._costs.setdefault(proposal_id, None if value is None else self._objective.cost(value))
         failed = value is None
         return Score(proposal_id, architecture, value, n=int(not failed), n_failed=int(failed))
+
+    def hint(self, proposal_id: int, report: Report) -> None:
+        """A trial has paused: the algorithm learns what it had come to then, and does not wait for more."""
+        if proposal_id in self._untold and proposal_id >= self._observed:
+            value = self._objective.value(report)
+            self._costs.setdefault(proposal_id, None if value is None else self._objective.cost(value))
 
     def _observe_next(self) -> bool:
         if self._observed not in self._costs:

@@ -125,11 +125,18 @@ class Run:
         self._standings: dict[int, Standing] = {}
         self._first: dict[Any, int] = {}
         self._waiting: dict[int, list[int]] = {}
-        self._unwritten: list[Record] = []
+        self._admits: Callable[[], bool] = getattr(scheduler, "admits", lambda: True)
+        self._admitted: Callable[[Proposal], None] | None = getattr(scheduler, "admitted", None)
+        self._close: Callable[[], None] | None = getattr(scheduler, "closed", None)
+        self._resumed: Callable[[int], None] | None = getattr(scheduler, "resumed", None)
+        self._failed: Callable[[int], None] | None = getattr(scheduler, "failed", None)
+        self._hint: Callable[[int, Report], None] | None = getattr(searcher, "hint", None)
+        self._unwritten: list[dict[str, Any]] = []
         self._queue: list[int] = []
         self._paused: dict[int, None] = {}
         self._counts = {"nominal": 0, "unique": 0, "finished": 0, "failed": 0}
         self._live = 0
+        self._stopped: set[int] = set()
         self._best: Score | None = None
 
     @property
@@ -139,7 +146,11 @@ class Run:
 
     @property
     def best(self) -> Score | None:
-        """The best score so far; of equal ones the earliest proposal's."""
+        """The best score so far; of equal ones the earliest proposal's.
+
+        A trial that was stopped on its way counts only while none has come to its end: what it had read by
+        then is no match for the others' last reading.
+        """
         return self._best
 
     @property
@@ -163,10 +174,13 @@ class Run:
         return self._standings[proposal_id]
 
     def take(self, n: int = 1) -> list[Assignment]:
-        """Up to ``n`` proposals to run; none where outcomes are missing, or for good when nothing is live."""
-        taken = self._queue[:n]
-        del self._queue[: len(taken)]
-        while len(taken) < n and (proposal := self._searcher.ask()) is not None:
+        """Up to ``n`` proposals to run.
+
+        None where outcomes are missing; when nothing is live either, for good, but then ask
+        ``next_to_resume`` once more: the scheduler has heard that nobody else is coming.
+        """
+        taken, self._queue = self._queue[:n], self._queue[n:]
+        while len(taken) < n and self._admits() and (proposal := self._searcher.ask()) is not None:
             proposal = self._admit(proposal)
             self._unwritten.append(_proposal_record(proposal))
             if proposal.reuses is None:
@@ -174,6 +188,9 @@ class Run:
             else:
                 self._reuse(proposal)
         self._live += len(taken)
+        if not taken and not self._live and self._close is not None and self._admits():
+            self._unwritten.append({"kind": "closed"})  # nothing runs, so nothing that was asked for can come
+            self._close()
         self._flush()
         standings = [self._standings[proposal_id] for proposal_id in taken]
         for standing in standings:
@@ -182,7 +199,11 @@ class Run:
 
     def report(self, proposal_id: int, report: Report, *, done: bool) -> Decision:
         """A proposal has trained one step more; see ``record``."""
-        return self.record([Progress(proposal_id, report, done=done)])[0]
+        if done:
+            self._objective.value(report)
+        decision = self._record_one(proposal_id, report, done=done)
+        self._flush()
+        return decision
 
     def fail(self, proposal_id: int, failure: Failure) -> None:
         """A proposal has ended without a result; see ``record``."""
@@ -203,9 +224,22 @@ class Run:
         for item in progress:
             if item.done:
                 self._objective.value(item.outcome)
-        decisions = [self._record_one(item) for item in progress]
+        decisions = [self._record_one(item.proposal_id, item.outcome, done=item.done) for item in progress]
         self._flush()
         return decisions
+
+    def decide(self, proposal_id: int, decision: Decision) -> None:
+        """Someone else than the run's scheduler has decided on a proposal; its last report is its outcome.
+
+        Nothing becomes of one that has ended or has not reported, nor of a decision that holds already.
+        """
+        standing = self._standings[proposal_id]
+        if _is_news(standing, decision):
+            self._unwritten.append(
+                {"kind": "decision", "id": proposal_id, "epoch": standing.epoch, "decision": decision}
+            )
+            self._apply_decision(proposal_id, decision)
+            self._flush()
 
     def note(self, kind: str, **content: Any) -> None:
         """Records a fact that nothing is decided by, such as the beginning of an attempt."""
@@ -278,11 +312,18 @@ class Run:
                 self._apply_report(record["id"], report, done=record["done"])
             case "failure":
                 failure = Failure(record["failure"], record["message"], record["epoch"], record["detail"])
-                self._end(record["id"], failure, "failed")
+                self._apply_failure(record["id"], failure)
             case "checkpoint":
                 self._standings[record["id"]].checkpoint = record["path"]
             case "resume":
                 self._apply_resume(record["id"])
+            case "closed":
+                if self._close is not None:
+                    self._close()
+            case "decision":
+                # the scheduler's own have taken effect with their reports
+                if _is_news(self._standings[record["id"]], record["decision"]):
+                    self._apply_decision(record["id"], record["decision"])
 
     def _replay_proposal(self, record: Record) -> None:
         proposal = self._searcher.ask()
@@ -298,22 +339,21 @@ class Run:
         else:
             self._reuse(self._standings[record["id"]].proposal)
 
-    def _record_one(self, item: Progress) -> Decision:
-        standing = self._standings[item.proposal_id]
+    def _record_one(self, proposal_id: int, outcome: Outcome, *, done: bool) -> Decision:
+        standing = self._standings[proposal_id]
         if standing.ended:
             return "stop"
-        outcome = item.outcome
         if isinstance(outcome, Failure):
-            self._unwritten.append(_failure_record(item.proposal_id, outcome))
-            self._end(item.proposal_id, outcome, "failed")
+            self._unwritten.append(_failure_record(proposal_id, outcome))
+            self._apply_failure(proposal_id, outcome)
             return "stop"
-        if outcome.epoch <= standing.epoch and not item.done:
+        if outcome.epoch <= standing.epoch and not done:
             # the worker was lost after this report; a trial that was to pause here pauses now
             again = standing.status == "paused" and outcome.epoch == standing.epoch
             return "pause" if again else "continue"
         if self._keeps_reports:
-            self._unwritten.append(_report_record(item.proposal_id, outcome, done=item.done))
-        return self._apply_report(item.proposal_id, outcome, done=item.done)
+            self._unwritten.append(_report_record(proposal_id, outcome, done=done))
+        return self._apply_report(proposal_id, outcome, done=done)
 
     def _admit(self, proposal: Proposal) -> Proposal:
         config = proposal.config
@@ -323,6 +363,8 @@ class Run:
         if first == proposal.id:
             self._counts["unique"] += 1
             self._standings[proposal.id] = Standing(proposal)
+            if self._admitted is not None:
+                self._admitted(proposal)
             return proposal
         proposal = replace(proposal, reuses=first)
         self._standings[proposal.id] = Standing(proposal, "reused")
@@ -335,6 +377,8 @@ class Run:
             self._tell(proposal.id, earlier.outcome)
         else:
             self._waiting.setdefault(proposal.reuses, []).append(proposal.id)
+            if earlier.status == "paused" and isinstance(earlier.outcome, Report):
+                self._give_hint(proposal.id, earlier.outcome)
 
     def _apply_report(self, proposal_id: int, report: Report, *, done: bool) -> Decision:
         standing = self._standings[proposal_id]
@@ -345,17 +389,39 @@ class Run:
             self._unwritten.append(
                 {"kind": "decision", "id": proposal_id, "epoch": report.epoch, "decision": decision}
             )
+        if decision == "stop" and not done:
+            self._stopped.add(proposal_id)
         if done or decision == "stop":
             self._end(proposal_id, report, "finished")
             return "stop"
         if decision == "pause":
-            standing.status = "paused"
-            self._paused[proposal_id] = None
-            self._live -= 1
+            self._pause(proposal_id)
+            for key in (proposal_id, *self._waiting.get(proposal_id, ())):
+                self._give_hint(key, report)
         return decision
+
+    def _apply_failure(self, proposal_id: int, failure: Failure) -> None:
+        if self._failed is not None:
+            self._failed(proposal_id)
+        self._end(proposal_id, failure, "failed")
+
+    def _apply_decision(self, proposal_id: int, decision: Decision) -> None:
+        outcome = self._standings[proposal_id].outcome
+        if decision == "pause":
+            self._pause(proposal_id)
+        elif outcome is not None:
+            self._stopped.add(proposal_id)
+            self._end(proposal_id, outcome, "finished")
+
+    def _pause(self, proposal_id: int) -> None:
+        self._standings[proposal_id].status = "paused"
+        self._paused[proposal_id] = None
+        self._live -= 1
 
     def _apply_resume(self, proposal_id: int) -> None:
         del self._paused[proposal_id]
+        if self._resumed is not None:
+            self._resumed(proposal_id)
         self._standings[proposal_id].status = "running"
         self._live += 1
 
@@ -370,6 +436,10 @@ class Run:
         self._counts[status] += 1
         for key in (proposal_id, *self._waiting.pop(proposal_id, ())):
             self._tell(key, outcome)
+
+    def _give_hint(self, proposal_id: int, report: Report) -> None:
+        if self._hint is not None:
+            self._hint(proposal_id, report)
 
     def _tell(self, proposal_id: int, outcome: Outcome) -> None:
         score = self._searcher.tell(proposal_id, outcome)
@@ -389,20 +459,28 @@ class Run:
         if self._best is None or self._rank(score) < self._rank(self._best):
             self._best = score
 
-    def _rank(self, score: Score) -> tuple[float, int]:
+    def _rank(self, score: Score) -> tuple[bool, float, int]:
         assert score.value is not None
-        return self._objective.cost(score.value), score.proposal_id
+        stopped = score.proposal_id in self._stopped
+        return stopped, self._objective.cost(score.value), score.proposal_id
 
     def _flush(self) -> None:
         if not self._unwritten:
             return
         now = round(self._clock(), 3)
-        records = [{**record, "time": now} for record in self._unwritten]
-        self._unwritten = []
+        records, self._unwritten = self._unwritten, []
+        for record in records:
+            record["time"] = now
         self._journal.append(records)
         if self._on_event is not None:
             for record in records:
                 self._on_event(record)
+
+
+def _is_news(standing: Standing, decision: Decision) -> bool:
+    if standing.ended or standing.outcome is None or decision == "continue":
+        return False
+    return decision == "stop" or standing.status != "paused"
 
 
 def _name(record: Record) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_Stretch: TypeAlias = tuple[int, Recording, int, int, float]
+"""Proposal, recording, first place, place after the last, what to add to its seconds for the simulation's."""
+
+
 class Ledger:
     """A journal that becomes the result frame, and keeps no dictionary a report."""
 
@@ -26,20 +30,20 @@ class Ledger:
         self._texts: list[str | None] = []
         self._scores: dict[int, float | None] = {}
         self._failures: dict[int, tuple[str, float]] = {}
-        self._stretches: list[tuple[int, Recording, int, int, float]] = []
+        self._stretches: list[_Stretch] = []
         self.n_reports = 0
 
     def append(self, records: Iterable[Record]) -> None:
         """Takes a run's facts; reports come by ``play``."""
         for record in records:
-            match record["kind"]:
-                case "score":
-                    self._scores[record["id"]] = record["value"]
-                case "proposal":
-                    self._texts.append(record["architecture"])
-                case "failure":
-                    message = f"{record['failure']}: {record['message']}"
-                    self._failures[record["id"]] = (message, record["time"])
+            kind = record["kind"]
+            if kind == "proposal":
+                self._texts.append(record["architecture"])
+            elif kind == "score":
+                self._scores[record["id"]] = record["value"]
+            elif kind == "failure":
+                message = f"{record['failure']}: {record['message']}"
+                self._failures[record["id"]] = (message, record["time"])
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -95,28 +99,30 @@ class Ledger:
     def _reports(self) -> pd.DataFrame:
         import pandas as pd
 
-        stretches = self._stretches
-        counts = np.array([stop - start for _, _, start, stop, _ in stretches], dtype=np.int64)
-        elapsed = _joined([one.elapsed_s[start:stop] for _, one, start, stop, _ in stretches])
-        costs = np.diff(elapsed, prepend=0.0)
-        firsts = np.cumsum(counts) - counts
-        before = [one.elapsed_s[start - 1] if start else 0.0 for _, one, start, _, _ in stretches]
-        costs[firsts] = elapsed[firsts] - before
-        columns: dict[str, Any] = {
-            "proposal": np.repeat(np.array([key for key, *_ in stretches], dtype=np.int64), counts),
-            "epoch": _joined([one.epochs[start:stop] for _, one, start, stop, _ in stretches]),
-            "cost_s": costs,
-            "time": elapsed + np.repeat(np.array([offset for *_, offset in stretches], dtype=float), counts),
-        }
-        for name in dict.fromkeys(name for _, one, *_ in stretches for name in one.metrics):
-            columns[name] = _joined([_values(one, name)[start:stop] for _, one, start, stop, _ in stretches])
-        return pd.DataFrame(columns)
+        groups: dict[int, list[_Stretch]] = {}
+        for stretch in self._stretches:
+            groups.setdefault(id(stretch[1].of), []).append(stretch)
+        parts = [pd.DataFrame(_columns(stretches)) for stretches in groups.values()]
+        if not parts:
+            return pd.DataFrame(columns=["proposal", "epoch", "cost_s", "time"], dtype="float64")
+        return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
 
 
-def _values(recording: Recording, metric: str) -> Any:
-    values = recording.metrics.get(metric)
-    return np.full(len(recording), np.nan) if values is None else values
-
-
-def _joined(parts: list[Any]) -> Any:
-    return np.concatenate(parts) if parts else np.array([])
+def _columns(stretches: list[_Stretch]) -> dict[str, Any]:
+    """Columns of the reports in stretches of recordings that are rows of the same arrays."""
+    of = stretches[0][1].of
+    known = [(key, recording.row, start, stop) for key, recording, start, stop, _ in stretches]
+    ids, rows, starts, stops = np.array(known, dtype=np.int64).T
+    counts = stops - starts
+    rows = np.repeat(rows, counts)
+    places = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+    elapsed = of.elapsed_s[rows, places]
+    before = np.where(places > 0, of.elapsed_s[rows, places - 1], 0.0)
+    offsets = np.array([offset for *_, offset in stretches])
+    return {
+        "proposal": np.repeat(ids, counts),
+        "epoch": of.epochs[places],
+        "cost_s": elapsed - before,
+        "time": elapsed + np.repeat(offsets, counts),
+        **{name: values[rows, places] for name, values in of.metrics.items()},
+    }

@@ -20,7 +20,7 @@ import numpy as np
 from raynas.config import Experiment
 from raynas.errors import InputError
 from raynas.search.asktell import Failure, SearchContext
-from raynas.search.run import Assignment, Progress, Run
+from raynas.search.run import Assignment, Run
 from raynas.simulation.cluster import Cluster, Failures
 from raynas.simulation.ledger import Ledger
 from raynas.spaces import get_space
@@ -78,7 +78,7 @@ def simulate(
     """
     if getattr(experiment.scheduler, "needs_ray", False):
         raise InputError(
-            "scheduler: Ray Tune's own schedulers run on Ray alone; use one of raynas, such as scheduler: asha"
+            "scheduler: Ray Tune's own schedulers run on Ray alone; use another, such as scheduler: asha"
         )
     if not hasattr(experiment.workload, "recording"):
         raise InputError(
@@ -132,6 +132,7 @@ class _Player:
             scheduler, "next_decision", lambda epoch: epoch + 1
         )
         self._record: Callable[[Any], Recording] = experiment.workload.recording  # type: ignore[attr-defined]
+        self._seeded: bool = getattr(experiment.workload, "uses_seed", True)
         self._now = self._busy = 0.0
         self._n_events = self._n_failures = 0
         n_workers = min(cluster.workers, experiment.tune.max_concurrent or cluster.workers)
@@ -141,6 +142,7 @@ class _Player:
         self._stretches: dict[int, _Stretch] = {}
         self._trials: dict[int, _Trial] = {}
         self._retries: deque[Assignment] = deque()
+        self._last_epochs: tuple[Any, list[int]] = (None, [])
 
     def state(self, name: str) -> Simulation:
         ledger, run, space = self._ledger, self._run, self._space
@@ -182,22 +184,24 @@ class _Player:
         proposal_id = self._run.next_to_resume()
         if proposal_id is not None:
             return self._run.resume(proposal_id)
-        taken = self._run.take(1)
-        return taken[0] if taken else None
+        if taken := self._run.take(1):
+            return taken[0]
+        # to hear that nobody else is coming may move the scheduler to let others go on
+        proposal_id = self._run.next_to_resume()
+        return None if proposal_id is None else self._run.resume(proposal_id)
 
     def _start(self, worker: int, assignment: Assignment) -> None:
         proposal_id = assignment.proposal.id
         trial = self._trials.get(proposal_id)
         if trial is None:
-            recording = self._record(self._experiment.trial(assignment.proposal))
-            if not recording.elapsed_s[-1] + self._cluster.start_up_s > 0:
+            recording = self._record(self._experiment.trial(assignment.proposal, seeded=self._seeded))
+            elapsed = self._elapsed(recording)
+            if not elapsed[-1] + self._cluster.start_up_s > 0:
                 raise InputError(
                     "workload: its trainings take no time, so none would pass; set workload.cost.epoch_s to "
                     "the seconds of an epoch"
                 )
-            trial = self._trials[proposal_id] = _Trial(
-                recording, self._elapsed(recording).tolist(), recording.epochs.tolist()
-            )
+            trial = self._trials[proposal_id] = _Trial(recording, elapsed, self._epochs(recording))
         begins = self._fails.pass_idle(worker, self._now) + self._cluster.start_up_s
         if trial.next:
             begins += self._cluster.checkpoint_s
@@ -236,7 +240,7 @@ class _Player:
         trial.next = stretch.stop
         done = stretch.stop == len(trial.epochs)
         report = trial.recording.report(stretch.stop - 1)
-        (decision,) = self._run.record([Progress(stretch.proposal_id, report, done=done)])
+        decision = self._run.report(stretch.proposal_id, report, done=done)
         if decision == "continue":
             self._go_on(worker, stretch.proposal_id, trial, self._now)
         else:
@@ -278,13 +282,20 @@ class _Player:
         self._ledger.play(stretch.proposal_id, trial.recording, start, stop, stretch.offset)
         trial.reported = max(trial.reported, stop)
 
-    def _elapsed(self, recording: Recording) -> Any:
+    def _elapsed(self, recording: Recording) -> list[float]:
         """Seconds until each report, with those for writing checkpoints."""
+        elapsed = recording.of.elapsed_s[recording.row]
         every, cost = self._experiment.tune.checkpoint_every, self._cluster.checkpoint_s
-        if not every or not cost:
-            return recording.elapsed_s
-        n_before = np.concatenate([[0], np.cumsum(recording.epochs % every == 0)[:-1]])
-        return recording.elapsed_s + cost * n_before
+        if every and cost:
+            saved = recording.of.epochs % every == 0
+            elapsed = elapsed + cost * np.concatenate([[0], np.cumsum(saved)[:-1]])
+        found: list[float] = elapsed.tolist()
+        return found
+
+    def _epochs(self, recording: Recording) -> list[int]:
+        if self._last_epochs[0] is not recording.of.epochs:
+            self._last_epochs = recording.of.epochs, recording.of.epochs.tolist()
+        return self._last_epochs[1]
 
 
 @contextmanager

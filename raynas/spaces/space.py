@@ -83,6 +83,7 @@ class SearchSpace:
             for first, last, site in zip([0, *ends[:-1]], ends, self.sites, strict=True)
         ]
         self._choices = [site.choices for site in self.sites]
+        self._index = lru_cache(maxsize=1 << 16)(self._coded)
         self._format = lru_cache(maxsize=1 << 16)(self._written)
 
     def __repr__(self) -> str:
@@ -142,10 +143,9 @@ class SearchSpace:
         The code of its sites' choices in mixed radix, the first site leading: the base-5 code of ``ops`` in
         NAS-Bench-201 (not the position in the benchmark's own file).
         """
-        code = 0
-        for digit, choices in zip(self._digits(a), self._choices, strict=True):
-            code = code * len(choices) + digit
-        return code
+        if a.space != self.name:
+            raise InputError(self._what_is_wrong(a))
+        return self._index(a.ops)
 
     def at(self, index: int) -> Architecture:
         """The architecture with a number; see ``index``.
@@ -327,6 +327,12 @@ class SearchSpace:
     def _spheres(self, digits: Sequence[int], *, reach: int | None = None) -> ball.Spheres:
         counts = tuple([site.counts[digit] for site, digit in zip(self.sites, digits, strict=True)])
         return ball.spheres(counts if reach is None else tuple(of_site[: reach + 1] for of_site in counts))
+
+    def _coded(self, ops: tuple[int, ...]) -> int:
+        code = 0
+        for digit, choices in zip(self._digits(Architecture(self.name, ops)), self._choices, strict=True):
+            code = code * len(choices) + digit
+        return code
 
     def _written(self, ops: tuple[int, ...]) -> str:
         self._digits(Architecture(self.name, ops))

@@ -18,6 +18,7 @@ class Bridge:
     Attributes:
         run: The run.
         refusal: Why a result could not be recorded, if that ended the attempt.
+        holds_back: Whether a paused trial waits for room, so that no new one may take it.
 
     Args:
         run: The run.
@@ -32,6 +33,7 @@ class Bridge:
         self._ids: dict[str, list[int]] = {}
         self._trial_of: dict[int, str] = {}
         self.refusal: InputError | OSError | None = None
+        self.holds_back = False
 
     @property
     def exhausted(self) -> bool:
@@ -41,7 +43,7 @@ class Bridge:
 
     def assign(self, trial_id: str) -> list[Assignment]:
         """Proposals for a new trial; none where it has to wait, or for good when ``exhausted``."""
-        if not self._room:
+        if not self.room or self.holds_back:
             return []
         resumable = self.run.next_to_resume()
         if resumable is not None and resumable not in self._trial_of:
@@ -57,13 +59,14 @@ class Bridge:
 
     def to_resume(self) -> str | None:
         """The paused trial of Tune's that the run's scheduler wants to go on, if there is room for one."""
-        proposal_id = self.run.next_to_resume() if self._room else None
+        proposal_id = self.run.next_to_resume() if self.room else None
         return None if proposal_id is None else self._trial_of.get(proposal_id)
 
     def resumed(self, trial_id: str) -> None:
-        """A trial that ``to_resume`` gave goes on."""
+        """A trial goes on, if it was paused."""
         (proposal_id,) = self._ids[trial_id]
-        self.run.resume(proposal_id)
+        if self.run.standing(proposal_id).status == "paused":
+            self.run.resume(proposal_id)
 
     def result(self, result: dict[str, Any]) -> Decision:
         """Records what a trial reported; the same result may be given twice.
@@ -78,6 +81,15 @@ class Bridge:
             self.refusal = error  # Tune turns what callbacks raise into a TuneError
             raise
         return decisions[-1] if decisions and self._batch == 1 else "continue"
+
+    def decided(self, trial_id: str, decision: Decision) -> None:
+        """Records what a scheduler of Ray's makes of a trial; nothing becomes of one that has ended."""
+        try:
+            for proposal_id in self._ids.get(trial_id, ()):
+                self.run.decide(proposal_id, decision)
+        except (InputError, OSError) as error:
+            self.refusal = error
+            raise
 
     def checkpoint(self, result: dict[str, Any], path: str) -> str | None:
         """Records a checkpoint that a trial made after a result.
@@ -130,7 +142,8 @@ class Bridge:
         return [proposal_id for proposal_id in ids if not self.run.standing(proposal_id).ended]
 
     @property
-    def _room(self) -> bool:
+    def room(self) -> bool:
+        """Whether one more trial may run."""
         running = len(self._ids) - sum(proposal_id in self._trial_of for proposal_id in self.run.paused)
         return self._max_concurrent is None or running < self._max_concurrent
 

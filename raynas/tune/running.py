@@ -20,6 +20,7 @@ from typing import Any
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
+from ray.tune.schedulers import TrialScheduler
 
 import raynas
 from raynas import journal, results
@@ -28,12 +29,13 @@ from raynas.errors import InputError, RaynasError
 from raynas.journal import Journal, Record
 from raynas.search.asktell import SearchContext
 from raynas.search.run import Run
+from raynas.search.scheduler.ray_tune import RayTune
 from raynas.spaces import get_space
 from raynas.storage import Folder
 from raynas.tune import cluster
 from raynas.tune.bridge import Bridge
 from raynas.tune.recorder import Recorder
-from raynas.tune.scheduler_adaptor import SchedulerAdaptor
+from raynas.tune.scheduler_adaptor import RaySchedulerAdaptor, SchedulerAdaptor, of_ray
 from raynas.tune.searcher_adaptor import SearcherAdaptor
 from raynas.tune.trainable import Evaluation, Setting
 
@@ -44,6 +46,8 @@ ATTEMPTS = "attempts"
 VERSION = 1
 
 EventHandler = Callable[[Record, Run], None]
+
+_log = logging.getLogger(__name__)
 
 
 class InterruptedRunError(RaynasError):
@@ -88,9 +92,11 @@ def run(
         The run at its end.
 
     Raises:
-        InputError: The folder holds a run; there is no such cluster; a trial wants more than there is.
+        InputError: The folder holds a run; there is no such cluster; a trial wants more than there is; a
+            scheduler of Ray's does not take its options.
         InterruptedRunError: Ctrl-C; ``resume`` goes on.
     """
+    _of_ray(experiment)
     _refuse_taken(folder)
     with cluster.connected(address) as fixed:
         slots = cluster.slots(experiment.tune.resources, fixed=fixed)
@@ -149,6 +155,11 @@ def resume(
         records = journal.read(folder)  # again, now that nobody else writes
         number = 1 + sum(record["kind"] == "attempt" for record in records)
         made = _restored(experiment, book, records, on_event)
+        if isinstance(experiment.scheduler, RayTune):
+            _log.warning(
+                "Ray Tune's %s starts afresh: what it decided holds, but it has seen none of the reports",
+                experiment.scheduler.scheduler,
+            )
         with cluster.connected(address) as fixed:
             slots = cluster.slots(experiment.tune.resources, fixed=fixed)
             return _attempt(_Attempt(experiment, folder, number, slots, fixed), made)
@@ -249,7 +260,7 @@ def _tune(attempt: _Attempt, bridge: Bridge) -> None:
         resources_per_trial=tune.PlacementGroupFactory([{key: n for key, n in bundle.items() if n > 0}]),
         storage_path=place.root if "://" not in place.uri else place.uri,
         search_alg=SearcherAdaptor(bridge),
-        scheduler=SchedulerAdaptor(bridge),
+        scheduler=_scheduler(experiment, bridge),
         callbacks=[
             Recorder(bridge, folder, keep_checkpoints=experiment.tune.keep_checkpoints),
             *map(_logger, experiment.tune.loggers),
@@ -263,6 +274,20 @@ def _tune(attempt: _Attempt, bridge: Bridge) -> None:
         trial_dirname_creator=lambda trial: f"trial_{trial.trial_id}",
         verbose=0,
     )
+
+
+def _scheduler(experiment: Experiment, bridge: Bridge) -> TrialScheduler:
+    spec, scheduler = experiment.scheduler, _of_ray(experiment)
+    if scheduler is None or not isinstance(spec, RayTune):
+        return SchedulerAdaptor(bridge)
+    return RaySchedulerAdaptor(bridge, scheduler, experiment.report, time_attr=spec.time_attr)
+
+
+def _of_ray(experiment: Experiment) -> TrialScheduler | None:
+    """The scheduler of Ray's that an experiment names; None where it names one of raynas."""
+    if not isinstance(experiment.scheduler, RayTune):
+        return None
+    return of_ray(experiment.scheduler, experiment.report, getattr(experiment.workload, "metrics", ()))
 
 
 def _logger(name: str) -> tune.Callback:

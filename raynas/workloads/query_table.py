@@ -18,7 +18,7 @@ import numpy.typing as npt
 from raynas import seeding
 from raynas.errors import InputError, RaynasError
 from raynas.search.asktell import Report
-from raynas.trial import Recording
+from raynas.trial import Recording, Recordings
 
 if TYPE_CHECKING:
     from raynas.benchmarks import Table
@@ -73,6 +73,11 @@ class QueryTable:
         for name in ("epoch", "report_every"):
             if (count := getattr(self, name)) is not None and count < 1:
                 raise ValueError(f"{name}: {count} is below 1; give 1 or more")
+
+    @property
+    def uses_seed(self) -> bool:
+        """Whether what is reported hangs on the trial's seed."""
+        return self.seed == "draw"
 
     def table_problems(self, table: Table, metric: str) -> Iterator[tuple[str, str]]:
         """What cannot be looked up, as (field, message)."""
@@ -172,26 +177,27 @@ class _Readings:
         self._epochs = np.array([*reported, last])
         self._places = np.searchsorted(part.epochs, self._epochs)
         self._architectures = table.architectures(part.dataset, part.schedule)
-        self._row_of = {index: row for row, index in enumerate(self._architectures.tolist())}
+        self._place_of = {index: place for place, index in enumerate(self._architectures.tolist())}
         self._values = {metric: self._read(metric) for metric in part.known if metric != COST}
         self._elapsed = self._read_elapsed()
-        self._recordings: dict[tuple[int, int], Recording] = {}
+        self._n_runs = self._elapsed.shape[1]
+        self._recordings = Recordings(
+            self._epochs,
+            self._elapsed.reshape(-1, len(self._epochs)),
+            {name: values.reshape(-1, len(self._epochs)) for name, values in self._values.items()},
+        )
 
     def recording(self, index: int, trial_seed: int) -> Recording:
         """What an architecture's look-up reports."""
-        row = self._row_of.get(index)
-        if row is None:
+        place = self._place_of.get(index)
+        if place is None:
             self.table.query(next(iter(self._values)), index)  # which says what is missing
             raise InputError(f"{self.table.path}: there is no run of architecture {index}")
-        run = self._drawn(row, trial_seed) if self._options.seed == "draw" else 0
-        found = self._recordings.get((row, run))
-        if found is None:
-            metrics = {metric: values[row, run] for metric, values in self._values.items()}
-            found = self._recordings[row, run] = Recording(self._epochs, self._elapsed[row, run], metrics)
-        return found
+        run = self._drawn(place, trial_seed) if self._options.seed == "draw" else 0
+        return Recording(self._recordings, place * self._n_runs + run)
 
-    def _drawn(self, row: int, trial_seed: int) -> int:
-        losses = next(iter(self._values.values()))[row]
+    def _drawn(self, place: int, trial_seed: int) -> int:
+        losses = next(iter(self._values.values()))[place]
         there_are = np.flatnonzero(~np.isnan(losses).all(axis=1))
         return int(there_are[seeding.generator(trial_seed, "query_table").integers(len(there_are))])
 

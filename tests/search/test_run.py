@@ -282,3 +282,20 @@ def test_paused_trials_are_not_live_and_go_on_where_the_scheduler_says() -> None
     assert run.paused
     assert run.live == 0
     assert run.next_to_resume() is None
+
+
+def test_a_trial_that_was_stopped_on_its_way_is_best_only_while_none_has_ended() -> None:
+    class StopsTheFirst:
+        def report(self, trial_id: int, report: Report) -> Decision:
+            return "stop" if trial_id == 0 else "continue"
+
+        def next_to_run(self, pending: Iterable[int], paused: Iterable[int]) -> int | None:
+            return None
+
+    run = start(RandomSearch(n_proposals=3), MemoryJournal(), StopsTheFirst())
+    run.take(3)
+    assert run.report(0, Report({OBJECTIVE.metric: 99.0}, 1), done=False) == "stop"
+    assert run.best is not None and run.best.proposal_id == 0
+    run.report(1, Report({OBJECTIVE.metric: 90.0}, 3), done=True)
+    run.report(2, Report({OBJECTIVE.metric: 80.0}, 3), done=True)
+    assert run.best.proposal_id == 1

@@ -12,6 +12,7 @@ SLOTS = {
     "schedulers": "raynas.search.scheduler",
     "aggregators": "raynas.flatness.aggregator",
     "datasets": "raynas.data.dataset",
+    "studies": "raynas.studies",
 }
 FILES = {"configs": "tune_configs", "spaces": "search_spaces"}
 

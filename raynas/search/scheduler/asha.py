@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,12 +75,11 @@ class _Rungs:
     def promotable(self, paused: Collection[int]) -> int | None:
         """The trial to go on: the best on the highest rung that has one."""
         for height in range(len(self.reached), 0, -1):
-
-            def waits(trial_id: int, height: int = height) -> bool:
-                return trial_id in paused and self._height[trial_id] == height
-
-            if (trial_id := self.reached[height - 1].promotable(waits)) is not None:
-                return trial_id
+            rung = self.reached[height - 1]
+            while (trial_id := rung.candidate()) is not None:
+                if trial_id in paused and self._height[trial_id] == height:
+                    return trial_id
+                rung.drop_candidate()  # it has gone on
         return None
 
 
@@ -122,15 +121,18 @@ class _Rung:
         """Whether a trial is the very best while too few have come for a share."""
         return not self._best and self._rest[0][2] == trial_id
 
-    def promotable(self, waits: Callable[[int], bool]) -> int | None:
-        """The best trial among the best that still waits on this rung."""
+    def candidate(self) -> int | None:
+        """The best of the best share that was not dropped."""
         while self._candidates:
             trial_id = self._candidates[0][2]
-            if trial_id in self._among_best and waits(trial_id):
+            if trial_id in self._among_best:
                 return trial_id
-            # it left the best, and comes back with an entry of its own; or it has gone on
-            heapq.heappop(self._candidates)
+            heapq.heappop(self._candidates)  # should it come back, then with an entry of its own
         return None
+
+    def drop_candidate(self) -> None:
+        """Passes over the one that ``candidate`` gave, for good."""
+        heapq.heappop(self._candidates)
 
 
 class _Promotion:
