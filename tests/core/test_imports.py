@@ -23,6 +23,7 @@ ABOVE = {
     "data": {"benchmarks", "search", "workloads", "supernets", "config", *TOP, "flatness", "spaces"},
     "supernets": {"benchmarks", "search", "workloads", "data", "config", *TOP, "flatness"},
     "flatness": {"benchmarks", "search", "workloads", "data", "config", *TOP, "supernets"},
+    "predictors": {"benchmarks", "search", "workloads", "config", *TOP},
     "search": {"workloads", "supernets", "data", "config", *TOP},
     "workloads": {"config", *TOP},
     "config": {*TOP},
