@@ -1,8 +1,8 @@
 """What only the whole of an experiment shows: parts that do not fit one another, files that are not there.
 
 A component takes part by having a method ``problems``: of a searcher and of a workload it takes the search
-space, of a dataset nothing. A workload's ``table_problems`` takes the table and the metric. Each yields the
-name of a field and what is wrong with it.
+space, of a dataset nothing. A workload's ``table_problems`` takes the table and the metric, a scheduler's
+``epoch_problems`` the last epoch of every trial. Each yields the name of a field and what is wrong with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from raynas.assets import suggestion
-from raynas.benchmarks import open_table
+from raynas.benchmarks import Table, open_table
 from raynas.config.experiment import Experiment
 from raynas.errors import ConfigError, InputError
 from raynas.lookup import reason
@@ -48,8 +48,17 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
         yield ("dataset",), "is missing; the workload trains on one, such as dataset: digits"
     if getattr(experiment.workload, "needs_table", False) and experiment.table is None:
         yield ("table",), "is missing; the workload looks results up in one, such as table: digits"
+    last_epoch = getattr(experiment.workload, "last_epoch", None)
     if here and experiment.table is not None:
-        yield from _ask_table(experiment, experiment.table, space)
+        table, problems = _table(experiment.table, space)
+        yield from problems
+        if table is not None:
+            metric = experiment.report.metric
+            yield from _ask("workload", experiment.workload, table, metric, method="table_problems")
+            if hasattr(experiment.workload, "last_epoch_in"):
+                last_epoch = experiment.workload.last_epoch_in(table)
+    if last_epoch is not None:
+        yield from _ask("scheduler", experiment.scheduler, last_epoch, method="epoch_problems")
     for at, name in enumerate(experiment.tune.loggers):
         if here and not _installed(LOGGER_MODULES.get(name, name)):
             yield (
@@ -65,19 +74,15 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
         )
 
 
-def _ask_table(experiment: Experiment, name: str, space: SearchSpace) -> Iterator[tuple[KeyPath, str]]:
+def _table(name: str, space: SearchSpace) -> tuple[Table | None, list[tuple[KeyPath, str]]]:
     try:
         table = open_table(name)
     except InputError as error:
-        yield ("table",), str(error)
-        return
-    if table.space.name != space.name:
-        yield (
-            ("table",),
-            f"is of search space {table.space.name}, not {space.name}; use search_space: {table.space.name}",
-        )
-        return
-    yield from _ask("workload", experiment.workload, table, experiment.report.metric, method="table_problems")
+        return None, [(("table",), str(error))]
+    if table.space.name == space.name:
+        return table, []
+    other = table.space.name
+    return None, [(("table",), f"is of search space {other}, not {space.name}; use search_space: {other}")]
 
 
 def _installed(module: str) -> bool:

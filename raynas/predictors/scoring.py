@@ -15,6 +15,7 @@ from raynas.data.batches import TrainingBatches
 from raynas.data.device import DeviceDataset, resident
 from raynas.data.images import DatasetSpec
 from raynas.lookup import build
+from raynas.predictors._threads import threads
 from raynas.predictors.zero_cost import ZERO_COST, Proxy
 from raynas.seeding import derive
 from raynas.spaces import Architecture
@@ -84,9 +85,7 @@ def score_architectures(
     made = Scored(*({name: np.empty((repeats, len(architectures))) for name in names} for _ in range(2)))
     clock = time.process_time if torch.device(device).type == "cpu" else time.perf_counter
     tenth = -(-repeats * len(architectures) // 10)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(n_threads)
-    try:
+    with threads(n_threads):
         for repeat in range(repeats):
             images, labels = _batch(data, batch_size, seed, repeat)
             for place, architecture in enumerate(architectures):
@@ -108,8 +107,6 @@ def score_architectures(
                         network, images, labels, generator=generator
                     )
                     made.seconds[name][repeat, place] = clock() - started
-    finally:
-        torch.set_num_threads(threads)
     return made
 
 

@@ -159,7 +159,10 @@ class Searcher(Protocol):
     restored by repeating the recorded calls. ``raynas.search.ordered`` makes one whose proposals do not
     depend on the order in which outcomes arrive.
 
-    A searcher may have a method ``hint(proposal_id, report)``: a trial has paused, and may or may not go on.
+    A searcher may have more methods: ``hint(proposal_id, report)``: a trial has paused, and may or may not go
+    on; ``share(pool)``: the scheduler's pool (``raynas.search.pool``), given at the beginning;
+    ``recall(architecture) -> Proposal``, called in place of ``ask`` when a run is restored, for a searcher to
+    which asking is costly.
     """
 
     def ask(self) -> Proposal | None:

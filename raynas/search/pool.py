@@ -31,24 +31,30 @@ class Pool:
     Attributes:
         members: By trial id, in the order of admission.
         room: Architectures that may be admitted before the next results are due.
+        batch: Architectures of the batch that is being admitted.
     """
 
     def __init__(self) -> None:
         self.members: dict[int, Member] = {}
         self.room = 0
+        self.batch = 0
 
     def __len__(self) -> int:
         return len(self.members)
 
-    def ranked(self) -> Iterator[tuple[Architecture, tuple[int, float]]]:
+    def ranked(self, *, before: int) -> Iterator[tuple[Architecture, tuple[int, float]]]:
         """Architectures that have reached a level, with their place in the total order.
 
         A higher level comes first, and within a level the lower cost: accuracies of different epochs are
         never compared.
 
+        Args:
+            before: Trials with this id or a greater one are left out.
+
         Yields:
             The architecture and ``(level, -cost)``; the greater the better.
         """
-        for member in self.members.values():
-            if member.level and not member.failed and member.architecture is not None:
-                yield member.architecture, (member.level, -member.cost)
+        for trial_id, member in self.members.items():
+            if trial_id >= before or not member.level or member.failed or member.architecture is None:
+                continue
+            yield member.architecture, (member.level, -member.cost)

@@ -125,6 +125,10 @@ class Run:
         self._standings: dict[int, Standing] = {}
         self._first: dict[Any, int] = {}
         self._waiting: dict[int, list[int]] = {}
+        share, pool = getattr(searcher, "share", None), getattr(scheduler, "pool", None)
+        if share is not None and pool is not None:
+            share(pool)
+        self._recall: Callable[[str], Proposal] | None = getattr(searcher, "recall", None)
         self._admits: Callable[[], bool] = getattr(scheduler, "admits", lambda: True)
         self._admitted: Callable[[Proposal], None] | None = getattr(scheduler, "admitted", None)
         self._close: Callable[[], None] | None = getattr(scheduler, "closed", None)
@@ -326,7 +330,7 @@ class Run:
                     self._apply_decision(record["id"], record["decision"])
 
     def _replay_proposal(self, record: Record) -> None:
-        proposal = self._searcher.ask()
+        proposal = self._again(record)
         made = None if proposal is None else _proposal_record(self._admit(proposal))
         if made is None or any(record[key] != value for key, value in made.items()):
             raise InputError(
@@ -338,6 +342,12 @@ class Run:
             self._live += 1
         else:
             self._reuse(self._standings[record["id"]].proposal)
+
+    def _again(self, record: Record) -> Proposal | None:
+        """What the searcher proposed, or, of one that can be told, what the journal says it did."""
+        if self._recall is None:
+            return self._searcher.ask()
+        return self._recall(record["architecture"])
 
     def _record_one(self, proposal_id: int, outcome: Outcome, *, done: bool) -> Decision:
         standing = self._standings[proposal_id]

@@ -31,7 +31,7 @@ from raynas.search.asktell import SearchContext
 from raynas.search.run import Run
 from raynas.search.scheduler.ray_tune import RayTune
 from raynas.spaces import get_space
-from raynas.storage import Folder
+from raynas.storage import Folder, remove
 from raynas.tune import cluster
 from raynas.tune.bridge import Bridge
 from raynas.tune.recorder import Recorder
@@ -243,8 +243,21 @@ def _attempt(attempt: _Attempt, made: Run) -> Run:
         results.keep(folder)
         raise InterruptedRunError(f"interrupted; nothing is lost: go on with 'raynas resume {folder.uri}'")
     made.note("end")
+    if not options.keep_checkpoints:
+        _remove_checkpoints(made, folder)
     results.keep(folder)
     return made
+
+
+def _remove_checkpoints(made: Run, folder: Folder) -> None:
+    """Removes the checkpoints of paused trials, which will never go on."""
+    for proposal_id in made.paused:
+        path = made.standing(proposal_id).checkpoint
+        if path is not None:
+            try:
+                remove(folder, path)
+            except OSError as error:
+                _log.warning("%s/%s could not be removed: %s", folder.uri, path, error)
 
 
 def _tune(attempt: _Attempt, bridge: Bridge) -> None:

@@ -100,6 +100,13 @@ class QueryTable:
         if self.cost is not None and self.cost.mflop_s and "flops_m" not in part.known:
             yield "cost.mflop_s", "the table knows no flops_m; use epoch_s"
 
+    def last_epoch_in(self, table: Table) -> int | None:
+        """The epoch that trials end with; None where the table has no such trainings."""
+        try:
+            return self.epoch or table.part(self.dataset, self.schedule).epochs[-1]
+        except InputError:
+            return None
+
     def start(self, trial: Trial) -> Lookup:
         """A look-up before its first report.
 

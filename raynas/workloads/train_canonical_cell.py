@@ -81,6 +81,11 @@ class TrainCanonicalCell:
         if not 0 <= self.weight_decay < math.inf:
             raise ValueError(f"weight_decay: {self.weight_decay} is negative or not finite; give 0 for none")
 
+    @property
+    def last_epoch(self) -> int:
+        """Epoch after which the trial is done."""
+        return self.epochs
+
     def problems(self, space: SearchSpace) -> Iterator[tuple[str, str]]:
         """What cannot work in a space, as (field, message)."""
         if space.kind != "nas_bench_201":

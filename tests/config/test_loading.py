@@ -360,3 +360,9 @@ def test_a_configuration_of_the_working_directory_is_found_by_name(tmp_path, mon
 def test_a_configuration_that_is_not_there_is_refused(name, message):
     with pytest.raises(InputError, match=message):
         load(name)
+
+
+def test_a_pyramid_higher_than_the_trainings_is_refused():
+    text = BASE + "scheduler: {name: nosh, levels: [1, 5], n_first: 2, n_pool: 4}\n"
+    with pytest.raises(ConfigError, match=r"scheduler\.levels: .*at epoch 5, and the workload ends at 2"):
+        load_text(text, source="x.yaml")

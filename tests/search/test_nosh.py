@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from levels import OBJECTIVE, drive
 
 from raynas.journal import MemoryJournal
-from raynas.search.asktell import Failure, Objective, Proposal, Report, SearchContext
+from raynas.search.asktell import Proposal, Report, SearchContext
 from raynas.search.run import Run
 from raynas.search.scheduler.nosh import Nosh
 from raynas.search.searcher.regularized_evolution import RegularizedEvolution
 from raynas.spaces import get_space
 
-OBJECTIVE = Objective("valid_accuracy_pct", "max")
 SPACE = get_space("nas_bench_201")
 
 
@@ -35,32 +35,6 @@ class Listed:
 
     def tell(self, proposal_id, outcome):
         return None
-
-
-def drive(run, accuracy, levels, *, slots=1, order=None, stop_after=None, failing=()):
-    """Trains to the next level at a time, ``slots`` trials at once; gives epochs trained, in order."""
-    live, trained = [], []
-    order = order or random.Random(0)
-    while True:
-        while len(live) < slots:
-            due = run.next_to_resume()
-            taken = [run.resume(due)] if due is not None else run.take(1)
-            if not taken and run.next_to_resume() is not None:
-                continue
-            if not taken:
-                break
-            live.append(taken[0].proposal.id)
-        if not live or (stop_after is not None and len(trained) >= stop_after):
-            return trained
-        key = live.pop(order.randrange(len(live)))
-        before = run.standing(key).epoch
-        epoch = next(level for level in levels if level > before)
-        trained.append((key, epoch, epoch - before))
-        if key in failing and epoch > levels[0]:
-            run.fail(key, Failure("diverged", "nan", epoch))
-        else:
-            value = accuracy(key, run.standing(key).proposal.architecture, epoch)
-            run.report(key, Report({OBJECTIVE.metric: value}, epoch), done=epoch == levels[-1])
 
 
 def begin(spec, searcher, journal=None):

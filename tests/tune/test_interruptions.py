@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from drivers import start
 
 from raynas import journal, results
 from raynas.config import load_text, to_yaml
@@ -18,8 +15,6 @@ from raynas.tune import running
 
 pytestmark = pytest.mark.ray
 
-SUPPORT = str(Path(__file__).parents[1] / "support")
-
 TEXT = """\
 search_space: nas_bench_201
 dataset: digits
@@ -27,18 +22,6 @@ workload: {name: train_architecture, epochs: 5, batch_size: 64, channels: 4, cel
 searcher: {name: neighborhood, base: {name: regularized_evolution, n_proposals: 4, parallelism: 2}, n_nbr: 3}
 report: {metric: valid_accuracy_pct}
 """
-
-
-def start(*arguments: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": SUPPORT}
-    environment.pop("RAY_ADDRESS", None)
-    return subprocess.Popen(
-        [sys.executable, "-m", "raynas.cli", *arguments],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
 
 
 def finished(records: list[dict]) -> dict[int, float]:

@@ -31,8 +31,15 @@ EVOLUTION = "{name: regularized_evolution, n_proposals: 25}"
         (SEARCH, "fifo", "null", ["batch=32"], 7),
         (EVOLUTION, "{name: asha, eta: 2}", "1", ["tune.max_concurrent=1"], 1),
         (EVOLUTION, "{name: asha, eta: 2, variant: stopping}", "1", ["tune.max_concurrent=1"], 1),
+        (
+            "random_search",
+            "{name: nosh, levels: [1, 2, 4, 9], n_first: 10, n_batch: 5, n_pool: 30}",
+            "1",
+            ["tune.checkpoint_every=0"],
+            5,
+        ),
     ],
-    ids=["neighborhoods in batches", "promotion", "stopping"],
+    ids=["neighborhoods in batches", "promotion", "stopping", "pyramid"],
 )
 def test_they_evaluate_pause_and_stop_the_same_and_find_the_same_best(
     run, tmp_path, searcher, scheduler, every, overrides, workers
@@ -48,4 +55,4 @@ def test_they_evaluate_pause_and_stop_the_same_and_find_the_same_best(
     assert on_ray.best == simulated.run.best
     assert on_ray.counts == simulated.run.counts
     statuses = set(made["status"])
-    assert ("paused" in statuses) == ("promotion" in str(experiment.scheduler))
+    assert ("paused" in statuses) == (scheduler.startswith("{") and "stopping" not in scheduler)

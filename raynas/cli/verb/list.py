@@ -12,6 +12,8 @@ SLOTS = {
     "schedulers": "raynas.search.scheduler",
     "aggregators": "raynas.flatness.aggregator",
     "datasets": "raynas.data.dataset",
+    "proxies": "raynas.predictors.zero_cost",
+    "rankers": "raynas.predictors.ranker",
     "studies": "raynas.studies",
 }
 FILES = {"configs": "tune_configs", "spaces": "search_spaces"}

@@ -15,7 +15,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -57,6 +57,15 @@ class Nosh:
         if self.n_pool < self.n_first:
             raise ValueError(
                 f"n_pool: {self.n_pool} is less than the first batch of {self.n_first}; give at least that"
+            )
+
+    def epoch_problems(self, last_epoch: int) -> Iterator[tuple[str, str]]:
+        """What does not go with trials that end at an epoch, as (field, message)."""
+        if self.levels[-1] > last_epoch:
+            yield (
+                "levels",
+                f"the last level is at epoch {self.levels[-1]}, and the workload ends at {last_epoch}; "
+                f"let the levels end at {last_epoch}",
             )
 
     def start(self, objective: Objective) -> Pyramid:
@@ -130,7 +139,7 @@ class Pyramid:
 class _Synchronous(Pyramid):
     def __init__(self, settings: Nosh, objective: Objective) -> None:
         super().__init__(settings, objective)
-        self.pool.room = settings.n_first
+        self.pool.room = self.pool.batch = settings.n_first
         self._awaited: set[int] = set()
         self._due: deque[int] = deque()
         self._level = 1
@@ -172,13 +181,19 @@ class _Synchronous(Pyramid):
         if not self._closed:
             self._level = 1
             self.pool.room = min(self._settings.n_batch, self._settings.n_pool - len(self.pool))
+            self.pool.batch = self.pool.room
 
 
 class _Asynchronous(Pyramid):
     def __init__(self, settings: Nosh, objective: Objective) -> None:
         super().__init__(settings, objective)
-        self.pool.room = settings.n_pool
+        self.pool.room, self.pool.batch = settings.n_pool, settings.n_first
         self._begun = [0] * len(settings.levels)  # members at this level or above, or on their way to it
+
+    def admitted(self, proposal: Proposal) -> None:
+        super().admitted(proposal)
+        if len(self.pool) == self._settings.n_first:
+            self.pool.batch = self._settings.n_batch
 
     def resumed(self, trial_id: int) -> None:
         member = self.pool.members[trial_id]
