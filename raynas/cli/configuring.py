@@ -24,6 +24,25 @@ def add_overrides(parser: argparse.ArgumentParser, meaning: str) -> None:
     )
 
 
+def add_storage(parser: argparse.ArgumentParser) -> None:
+    """``--storage``."""
+    parser.add_argument(
+        "--storage",
+        default="runs",
+        metavar="URI",
+        help="where run directories go: a path, or a URI such as s3://...",
+    )
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """``--address``."""
+    parser.add_argument(
+        "--address",
+        metavar="ADDR",
+        help="join a running Ray cluster: host:port, or auto for one on this machine",
+    )
+
+
 def load(arguments: argparse.Namespace, *, here: bool = True) -> Experiment:
     """The experiment that the arguments describe."""
     from raynas import config

@@ -13,17 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     configuring.add_config(parser)
     parser.add_argument("--name", help="name of the run and of its directory (default: CONFIG and the time)")
-    parser.add_argument(
-        "--storage",
-        default="runs",
-        metavar="URI",
-        help="where run directories go: a path, or a URI such as s3://...",
-    )
-    parser.add_argument(
-        "--address",
-        metavar="ADDR",
-        help="join a running Ray cluster: host:port, or auto for one on this machine",
-    )
+    configuring.add_storage(parser)
+    configuring.add_address(parser)
 
 
 def perform(arguments: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repair-s", type=float, default=0.0, metavar="S", help="seconds to repair a worker (default: 0)"
     )
     parser.add_argument("--name", help="name of the run and of its directory (default: CONFIG and the time)")
-    parser.add_argument("--storage", default="runs", metavar="URI", help="where run directories go")
+    configuring.add_storage(parser)
 
 
 def perform(arguments: argparse.Namespace) -> int:

@@ -62,7 +62,8 @@ class RankingPredictor:
     """A Siamese scorer trained on pairs, from new weights at every fit.
 
     Attributes:
-        encoder: ``gin`` reads the cells' graphs, ``mlp`` one-hot vectors of the operations on edges.
+        encoder: ``gin`` reads the cells' graphs and learns what an operation is worth wherever it is, which
+            suits small pools; ``mlp`` reads one-hot vectors and learns each edge's operations by themselves.
         loss: Of a pair; ``logistic`` is RankNet's, ``hinge`` asks for a difference of ``margin``.
         margin: Of the hinge loss, in units of the raw score.
         ensemble: Scorers, each from weights and shuffles of its own; the mean of their scores counts.

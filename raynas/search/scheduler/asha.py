@@ -135,10 +135,15 @@ class _Rung:
         heapq.heappop(self._candidates)
 
 
-class _Promotion:
+class _Halving:
     def __init__(self, rungs: _Rungs, objective: Objective) -> None:
         self._rungs, self._objective = rungs, objective
 
+    def next_decision(self, epoch: int) -> int | None:
+        return self._rungs.next_decision(epoch)
+
+
+class _Promotion(_Halving):
     def report(self, trial_id: int, report: Report) -> Decision:
         rung = self._rungs.arrived(trial_id, report.epoch)
         if rung is None:
@@ -146,26 +151,17 @@ class _Promotion:
         rung.add(trial_id, _cost(self._objective, report))
         return "pause"
 
-    def next_decision(self, epoch: int) -> int | None:
-        return self._rungs.next_decision(epoch)
-
     def next_to_run(self, pending: Collection[int], paused: Collection[int]) -> int | None:
         return self._rungs.promotable(paused)
 
 
-class _Stopping:
-    def __init__(self, rungs: _Rungs, objective: Objective) -> None:
-        self._rungs, self._objective = rungs, objective
-
+class _Stopping(_Halving):
     def report(self, trial_id: int, report: Report) -> Decision:
         rung = self._rungs.arrived(trial_id, report.epoch)
         if rung is None:
             return "continue"
         rung.add(trial_id, _cost(self._objective, report))
         return "continue" if rung.is_among_best(trial_id) or rung.is_first(trial_id) else "stop"
-
-    def next_decision(self, epoch: int) -> int | None:
-        return self._rungs.next_decision(epoch)
 
     def next_to_run(self, pending: Collection[int], paused: Collection[int]) -> int | None:
         return next(iter(paused), None)
