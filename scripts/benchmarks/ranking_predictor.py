@@ -9,10 +9,10 @@ epochs, the better half of each level reaching the next), so most of its members
 epoch only. Where architectures share a training, one of each class is used: nothing that is asked for was in
 the pool under another name.
 
-Beside it: the number of parameters; accuracies of the kind that the pool learned from, as if everything that
-is asked for had been fully trained; and how well the pool's own keys rank the pool, which is all that there is
-to learn from. Mean and standard deviation (ddof 0) over --repeats pools, the same for all methods; the seconds
-of a fit are processor seconds on one thread.
+Beside it: the number of parameters; accuracies of the kind that the pool learned from, as if everything
+that is asked for had been fully trained; and how well the pool's own keys rank the pool, which is all
+that there is to learn from. Mean and standard deviation (ddof 0) over --repeats pools, the same for all
+methods; the seconds of a fit are processor seconds on one thread.
 """
 
 from __future__ import annotations
