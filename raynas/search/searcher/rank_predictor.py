@@ -15,13 +15,14 @@ are options here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
 
 from raynas.errors import InputError
 from raynas.lookup import Slot, available
+from raynas.predictors.ranker.siamese import Siamese
 from raynas.search.asktell import Failure, Outcome, Proposal, Score, SearchContext, require_positive
 from raynas.search.pool import Member, Pool
 from raynas.seeding import derive
@@ -93,7 +94,7 @@ class RankPredictor:
         level0: Architectures that a training-free proxy adds to the pool; None: none.
     """
 
-    predictor: Annotated[Any, Slot("raynas.predictors.ranker")]
+    predictor: Annotated[Any, Slot("raynas.predictors.ranker")] = field(default_factory=Siamese)
     n_proposals: int = 100
     n_first: int = 20
     n_batch: int = 10
@@ -172,7 +173,13 @@ class RankingSearch:
         return self._made(self._context.space.parse(architecture))
 
     def tell(self, proposal_id: int, outcome: Outcome) -> Score | None:
-        """See ``Searcher.tell``."""
+        """See ``Searcher.tell``; the first outcome of a proposal counts.
+
+        Raises:
+            InputError: No such proposal was made.
+        """
+        if not 0 <= proposal_id < len(self._proposed):
+            raise InputError(f"outcome for proposal {proposal_id}, but only {len(self._proposed)} were made")
         architecture = self._untold.pop(proposal_id, None)
         if architecture is None:
             return None
