@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +24,17 @@ def add_overrides(parser: argparse.ArgumentParser, meaning: str) -> None:
     parser.add_argument(
         "-o", "--override", metavar="KEY.PATH=VALUE", action="append", default=[], help=meaning
     )
+
+
+def add_name(parser: argparse.ArgumentParser) -> None:
+    """``--name``; see ``run_name``."""
+    parser.add_argument("--name", help="name of the run and of its directory (default: CONFIG and the time)")
+
+
+def run_name(arguments: argparse.Namespace) -> str:
+    """The given name of a run, or one of its configuration and the time."""
+    name: str | None = arguments.name
+    return name or f"{Path(arguments.config).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def add_storage(parser: argparse.ArgumentParser) -> None:

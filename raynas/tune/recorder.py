@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Recorder(Callback):
         path = checkpoint.path.removeprefix(self._folder.root).lstrip("/")
         previous = self._bridge.checkpoint(trial.last_result, path)
         if previous is not None:
-            self._remove(previous)
+            discard(self._folder, [previous])
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Forgets a trial that ended as it should."""
@@ -72,14 +73,21 @@ class Recorder(Callback):
     def _end(self, trial: Trial) -> None:
         unneeded = self._bridge.ended(trial.trial_id)
         if not self._keep:
-            for path in unneeded:
-                self._remove(path)
+            discard(self._folder, unneeded)
 
-    def _remove(self, path: str) -> None:
+
+def discard(folder: Folder, checkpoints: Iterable[str]) -> None:
+    """Removes checkpoints that nobody needs any more; one that cannot be is left there, with a warning.
+
+    Args:
+        folder: The run's.
+        checkpoints: Paths relative to it.
+    """
+    for path in checkpoints:
         try:
-            remove(self._folder, path)
+            remove(folder, path)
         except OSError as error:
-            _log.warning("%s/%s could not be removed: %s", self._folder.uri, path, error)
+            _log.warning("%s/%s could not be removed: %s", folder.uri, path, error)
 
 
 def _error_text(trial: Trial) -> str:

@@ -24,22 +24,22 @@ from ray.tune.schedulers import TrialScheduler
 
 import raynas
 from raynas import journal, results
-from raynas.config import Experiment, Override, TuneOptions, load_text, to_yaml
+from raynas.config import Experiment, Override, TuneOptions, to_yaml
+from raynas.config.stored import CONFIG, experiment_of
 from raynas.errors import InputError, RaynasError
 from raynas.journal import Journal, Record
 from raynas.search.asktell import SearchContext
 from raynas.search.run import Run
 from raynas.search.scheduler.ray_tune import RayTune
 from raynas.spaces import get_space
-from raynas.storage import Folder, remove
+from raynas.storage import Folder
 from raynas.tune import cluster
 from raynas.tune.bridge import Bridge
-from raynas.tune.recorder import Recorder
+from raynas.tune.recorder import Recorder, discard
 from raynas.tune.scheduler_adaptor import RaySchedulerAdaptor, SchedulerAdaptor, of_ray
 from raynas.tune.searcher_adaptor import SearcherAdaptor
 from raynas.tune.trainable import Evaluation, Setting
 
-CONFIG = "config.yaml"
 ATTEMPTS = "attempts"
 
 # Of the journal's lines; a later version that reads them otherwise has another.
@@ -167,24 +167,6 @@ def resume(
         book.close()
 
 
-def experiment_of(folder: Folder, overrides: Sequence[Override] = (), *, here: bool) -> Experiment:
-    """The experiment of a run.
-
-    Args:
-        folder: The run's.
-        overrides: Values set on top of its configuration.
-        here: Whether its trials run on this machine, so that their files must be here.
-
-    Raises:
-        InputError: The folder holds no configuration, or one that was changed for the worse.
-    """
-    try:
-        text = folder.read(CONFIG).decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{folder.uri}/{CONFIG}: cannot be read: {error}") from error
-    return load_text(text, source=f"{folder.uri}/{CONFIG}", overrides=overrides, here=here)
-
-
 def digest(experiment: Experiment) -> str:
     """A fingerprint of all that decides what a run finds: the experiment without its options of Tune."""
     decisive = dataclasses.replace(experiment, tune=TuneOptions(), smoke={})
@@ -244,20 +226,10 @@ def _attempt(attempt: _Attempt, made: Run) -> Run:
         raise InterruptedRunError(f"interrupted; nothing is lost: go on with 'raynas resume {folder.uri}'")
     made.note("end")
     if not options.keep_checkpoints:
-        _remove_checkpoints(made, folder)
+        paused = (made.standing(proposal_id).checkpoint for proposal_id in made.paused)
+        discard(folder, (path for path in paused if path is not None))  # nobody will go on from them
     results.keep(folder)
     return made
-
-
-def _remove_checkpoints(made: Run, folder: Folder) -> None:
-    """Removes the checkpoints of paused trials, which will never go on."""
-    for proposal_id in made.paused:
-        path = made.standing(proposal_id).checkpoint
-        if path is not None:
-            try:
-                remove(folder, path)
-            except OSError as error:
-                _log.warning("%s/%s could not be removed: %s", folder.uri, path, error)
 
 
 def _tune(attempt: _Attempt, bridge: Bridge) -> None:

@@ -93,19 +93,14 @@ def _trained(experiment: Experiment, place: Folder, name: str, arguments: argpar
 
 
 def _write(out: Path, place: Folder) -> None:
-    from raynas import config, results
+    from raynas import results
     from raynas.benchmarks import Table
     from raynas.benchmarks.building import build
     from raynas.config.plain import to_plain
-    from raynas.errors import InputError
+    from raynas.config.stored import experiment_of
 
     frame = results.of_run(place)
-    source = f"{place.uri}/config.yaml"
-    try:
-        text = place.read("config.yaml").decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: cannot be read: {error}") from error
-    experiment = config.load_text(text, source=source, here=False)
+    experiment = experiment_of(place, here=False)
     built = build(out, frame, to_plain(experiment), constants={"splits": _splits(experiment.dataset)})
     print(f"{Table.open(out).describe()}\n{out.stat().st_size:,} bytes")
     if not built.is_whole:

@@ -20,12 +20,13 @@ def perform(arguments: argparse.Namespace) -> int:
     from raynas import config, journal
     from raynas.cli.outcome import report
     from raynas.cli.progress import Progress
+    from raynas.config.stored import experiment_of
     from raynas.storage import folder
     from raynas.tune import running
 
     place = folder(arguments.run_dir)
     journal.read(place)
-    experiment = running.experiment_of(place, here=False)
+    experiment = experiment_of(place, here=False)
     overrides = [config.override(text) for text in arguments.override]
     started = time.monotonic()
     run = running.resume(place, overrides=overrides, address=arguments.address, on_event=Progress(experiment))

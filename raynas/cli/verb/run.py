@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 from raynas.cli import configuring
 
@@ -12,7 +11,7 @@ from raynas.cli import configuring
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's arguments."""
     configuring.add_config(parser)
-    parser.add_argument("--name", help="name of the run and of its directory (default: CONFIG and the time)")
+    configuring.add_name(parser)
     configuring.add_storage(parser)
     configuring.add_address(parser)
 
@@ -25,7 +24,7 @@ def perform(arguments: argparse.Namespace) -> int:
     from raynas.cli.progress import Progress
     from raynas.tune import running
 
-    name = arguments.name or f"{Path(arguments.config).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = configuring.run_name(arguments)
     place = configuring.run_folder(arguments.storage, name)
     print(f"run directory {place.uri}; {'joining' if arguments.address else 'starting'} Ray ...", flush=True)
     started = time.monotonic()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 from raynas.cli import configuring
 
@@ -29,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repair-s", type=float, default=0.0, metavar="S", help="seconds to repair a worker (default: 0)"
     )
-    parser.add_argument("--name", help="name of the run and of its directory (default: CONFIG and the time)")
+    configuring.add_name(parser)
     configuring.add_storage(parser)
 
 
@@ -39,10 +38,11 @@ def perform(arguments: argparse.Namespace) -> int:
 
     from raynas import config, results
     from raynas.cli.outcome import report
+    from raynas.config.stored import CONFIG
     from raynas.errors import InputError
     from raynas.simulation import Cluster, Simulation, simulate
 
-    name = arguments.name or f"{Path(arguments.config).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = configuring.run_name(arguments)
     place = configuring.run_folder(arguments.storage, name)
     if place.names():
         raise InputError(f"{place.uri} is there already; give another --name")
@@ -64,7 +64,7 @@ def perform(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
     played = simulate(experiment, cluster, name=name, on_event=progress)
     seconds = time.monotonic() - started
-    place.write("config.yaml", config.to_yaml(experiment).encode())
+    place.write(CONFIG, config.to_yaml(experiment).encode())
     about = results.Header(name, experiment.search_space, experiment.report.metric, experiment.report.mode)
     place.write(results.FILE, results.parquet(played.frame(), about))
     share = played.busy_s / (played.elapsed_s * arguments.workers) if played.elapsed_s else 0.0

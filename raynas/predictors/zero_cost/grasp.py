@@ -5,26 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from raynas.predictors._gradients import gradients, inner, loss_and_weights
-from raynas.predictors._scores import as_score
+from raynas.predictors._gradients import gradients, inner
+from raynas.predictors._of_loss import OfLoss
 
 
 @dataclass(frozen=True)
-class Grasp:
+class Grasp(OfLoss):
     """Minus the sum of weights times H g: how much less the gradient would shrink without them.
 
     H is the Hessian of the loss by the weights and g the gradient. The sign is the one with which the greater
     is the better on NAS-Bench-201.
     """
-
-    @torch.enable_grad()
-    def score(
-        self, network: nn.Module, images: Tensor, labels: Tensor, *, generator: torch.Generator
-    ) -> float:
-        return as_score(self.of_loss(*loss_and_weights(network, images, labels)))
 
     def of_loss(self, loss: Tensor, weights: Sequence[Tensor]) -> Tensor:
         """The score, given the loss and what it is differentiated by, twice."""

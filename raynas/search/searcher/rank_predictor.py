@@ -216,7 +216,7 @@ class RankingSearch:
     def _chosen(self, batch: int) -> list[Architecture]:
         """A whole batch, by what was known when it began."""
         first, n = self._batches[batch]
-        earlier = {one for one, key in self._proposed.items() if key < first}
+        earlier = self._proposed_before(first)
         rng = self._context.generator("rank_predictor", batch)
         known = list(self._pool.ranked(before=first))
         if len({key for _, key in known}) < 2:
@@ -235,6 +235,9 @@ class RankingSearch:
         n_random = round(self._settings.epsilon * n)
         best = [candidates[place] for place in order[: n - n_random].tolist()]
         return best + self._unseen(rng, n - len(best), {*earlier, *best})
+
+    def _proposed_before(self, key: int) -> set[Architecture]:
+        return {one for one, number in self._proposed.items() if number < key}
 
     def _candidates(self, rng: np.random.Generator, earlier: set[Architecture]) -> list[Architecture]:
         space, wanted = self._context.space, self._settings.n_candidates
@@ -265,8 +268,7 @@ class RankingSearch:
         if batch not in self._unranked:
             first, size = self._batches[batch]
             rng = self._context.generator("rank_predictor", "level0", batch)
-            earlier = {one for one, key in self._proposed.items() if key < first}
-            drawn = self._unseen(rng, level0.per_proposal * size, earlier)
+            drawn = self._unseen(rng, level0.per_proposal * size, self._proposed_before(first))
             seed = derive(self._context.seed, "search", "rank_predictor", "proxy")
             self._unranked[batch] = list(zip(drawn, level0.scores(drawn, seed), strict=True))
         return self._unranked[batch]
