@@ -19,6 +19,7 @@ class Bridge:
         run: The run.
         refusal: Why a result could not be recorded, if that ended the attempt.
         holds_back: Whether a paused trial waits for room, so that no new one may take it.
+        resumes_first: Whether the run's own scheduler says who goes on, which comes before anyone new.
 
     Args:
         run: The run.
@@ -34,6 +35,7 @@ class Bridge:
         self._trial_of: dict[int, str] = {}
         self.refusal: InputError | OSError | None = None
         self.holds_back = False
+        self.resumes_first = False
 
     @property
     def exhausted(self) -> bool:
@@ -46,11 +48,13 @@ class Bridge:
         if not self.room or self.holds_back:
             return []
         resumable = self.run.next_to_resume()
-        if resumable is not None and resumable not in self._trial_of:
-            # paused in an earlier attempt, so that no trial of Tune's holds it
-            assignments = [self.run.resume(resumable)]
-        else:
+        held = resumable in self._trial_of  # by a trial of Tune's; else it was paused in an earlier attempt
+        if held and self.resumes_first:
+            return []
+        if resumable is None or held:
             assignments = self.run.take(self._batch)
+        else:
+            assignments = [self.run.resume(resumable)]
         if assignments:
             ids = [assignment.proposal.id for assignment in assignments]
             self._ids[trial_id] = ids

@@ -44,6 +44,7 @@ class SchedulerAdaptor(TrialScheduler):
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__()
+        bridge.resumes_first = True
         self._bridge = bridge
         self._trials: dict[str, Trial] = {}
         self._waiting: dict[str, Trial] = {}

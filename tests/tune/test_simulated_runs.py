@@ -29,6 +29,7 @@ EVOLUTION = "{name: regularized_evolution, n_proposals: 25}"
     ("searcher", "scheduler", "every", "overrides", "workers"),
     [
         (SEARCH, "fifo", "null", ["batch=32"], 7),
+        (EVOLUTION, "{name: asha, eta: 2}", "1", ["tune.max_concurrent=1"], 1),
         (EVOLUTION, "{name: asha, eta: 2, variant: stopping}", "1", ["tune.max_concurrent=1"], 1),
         (
             "random_search",
@@ -38,7 +39,7 @@ EVOLUTION = "{name: regularized_evolution, n_proposals: 25}"
             5,
         ),
     ],
-    ids=["neighborhoods in batches", "stopping", "pyramid"],
+    ids=["neighborhoods in batches", "promotion", "stopping", "pyramid"],
 )
 def test_they_evaluate_pause_and_stop_the_same_and_find_the_same_best(
     run, tmp_path, searcher, scheduler, every, overrides, workers
