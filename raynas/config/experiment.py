@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from raynas import seeding
 from raynas.lookup import Slot
-from raynas.search.asktell import Objective, Proposal, SchedulerSpec, SearcherSpec, require_positive
+from raynas.ranges import require_positive
+from raynas.search.asktell import Objective, Proposal, SchedulerSpec, SearcherSpec
 from raynas.search.scheduler.fifo import Fifo
 from raynas.trial import Trial, WorkloadSpec
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from raynas import seeding
-from raynas.search.asktell import require_positive
+from raynas.ranges import require_positive
 
 
 @dataclass(frozen=True)

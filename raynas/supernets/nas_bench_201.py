@@ -51,9 +51,7 @@ class NasBench201Network(nn.Module):
         super().__init__()
         names = _operation_names(architecture)
         with torch.device("meta"):
-            self.stem = nn.Sequential(
-                nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
-            )
+            self.stem = stem(in_channels, channels)
             body: list[nn.Module] = []
             for stage in range(stages):
                 width = channels * 2**stage
@@ -61,13 +59,7 @@ class NasBench201Network(nn.Module):
                     body.append(ReductionBlock(width // 2, width))
                 body += [Cell(names, width) for _ in range(cells)]
             self.body = nn.Sequential(*body)
-            self.head = nn.Sequential(
-                nn.BatchNorm2d(width),
-                nn.ReLU(),
-                nn.AdaptiveAvgPool2d(1),
-                nn.Flatten(),
-                nn.Linear(width, n_classes),
-            )
+            self.head = head(width, n_classes)
         materialize(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -128,6 +120,22 @@ class ReductionBlock(nn.Module):
         """``(n, in_channels, H, W)`` to ``(n, out_channels, ceil(H / 2), ceil(W / 2))``."""
         reduced: Tensor = self.shortcut(x) + self.convolutions(x)
         return reduced
+
+
+def stem(in_channels: int, channels: int) -> nn.Sequential:
+    """Images to the first cell's input, ``channels`` wide."""
+    return nn.Sequential(nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+
+def head(channels: int, n_classes: int) -> nn.Sequential:
+    """The last cell's output, ``channels`` wide, to logits."""
+    return nn.Sequential(
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(channels, n_classes),
+    )
 
 
 def _operation_names(architecture: Architecture) -> list[str]:

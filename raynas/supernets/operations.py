@@ -46,22 +46,17 @@ class Zero(nn.Module):
         return torch.zeros_like(x)
 
 
-_OPERATIONS: dict[str, Callable[[int, bool], nn.Module]] = {
-    "none": lambda channels, affine: Zero(),
-    "skip_connect": lambda channels, affine: nn.Identity(),
-    "nor_conv_1x1": lambda channels, affine: ReLUConvBN(channels, channels, 1, affine=affine),
-    "nor_conv_3x3": lambda channels, affine: ReLUConvBN(channels, channels, 3, affine=affine),
-    "avg_pool_3x3": lambda channels, affine: nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False),
-}
-
-
-def operation(name: str, channels: int, *, affine: bool = True) -> nn.Module:
-    """One operation of a cell, ``(n, channels, H, W)`` to the same shape.
+def operation(
+    name: str, channels: int, *, stride: int = 1, affine: bool = True, pool_norm: bool = False
+) -> nn.Module:
+    """One operation of a cell, ``(n, channels, H, W)`` to the same shape, or with stride 2 to half the side.
 
     Args:
-        name: NAS-Bench-201's name of it.
+        name: NAS-Bench-201's or DARTS's name of it.
         channels: Channels of input and output.
-        affine: Whether its batch norm has weights: yes in a discrete network, no in a supernet.
+        stride: 1 or 2.
+        affine: Whether its batch norms have weights: yes in a discrete network, no in a supernet.
+        pool_norm: Whether a pool is followed by batch norm, as in the supernets of DARTS.
 
     Raises:
         InputError: There is no such operation.
@@ -70,4 +65,28 @@ def operation(name: str, channels: int, *, affine: bool = True) -> nn.Module:
         raise InputError(
             f"no operation '{name}'{suggestion(name, list(_OPERATIONS))} Available: {', '.join(_OPERATIONS)}"
         )
-    return _OPERATIONS[name](channels, affine)
+    made = _OPERATIONS[name](channels, stride, affine)
+    if pool_norm and name.endswith("_pool_3x3"):
+        return nn.Sequential(made, nn.BatchNorm2d(channels, affine=affine))
+    return made
+
+
+def _skip(channels: int, stride: int, affine: bool) -> nn.Module:  # noqa: FBT001
+    return nn.Identity()
+
+
+def _average(channels: int, stride: int, affine: bool) -> nn.Module:  # noqa: FBT001
+    return nn.AvgPool2d(3, stride=stride, padding=1, count_include_pad=False)
+
+
+_OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
+    "none": lambda channels, stride, affine: Zero(),
+    "skip_connect": _skip,
+    "nor_conv_1x1": lambda channels, stride, affine: ReLUConvBN(
+        channels, channels, 1, stride=stride, affine=affine
+    ),
+    "nor_conv_3x3": lambda channels, stride, affine: ReLUConvBN(
+        channels, channels, 3, stride=stride, affine=affine
+    ),
+    "avg_pool_3x3": _average,
+}

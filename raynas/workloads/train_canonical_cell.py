@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from raynas.search.asktell import require_positive
+from raynas.ranges import require_positive
 
 if TYPE_CHECKING:
     from raynas.spaces import SearchSpace

@@ -17,7 +17,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from raynas.search.asktell import Decision, Objective, Report, require_positive
+from raynas.ranges import require_positive
+from raynas.search.asktell import Decision, Objective, Report
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Literal
 
-from raynas.search.asktell import Decision, Objective, Proposal, Report, require_positive
+from raynas.ranges import require_positive
+from raynas.search.asktell import Decision, Objective, Proposal, Report
 from raynas.search.pool import Member, Pool
 
 

@@ -22,16 +22,8 @@ import numpy as np
 from raynas.errors import InputError
 from raynas.flatness.aggregator.mean import Mean
 from raynas.lookup import Slot
-from raynas.search.asktell import (
-    Failure,
-    Outcome,
-    Proposal,
-    Report,
-    Score,
-    SearchContext,
-    SearcherSpec,
-    require_positive,
-)
+from raynas.ranges import require_positive
+from raynas.search.asktell import Failure, Outcome, Proposal, Report, Score, SearchContext, SearcherSpec
 from raynas.search.searcher.random_search import RandomSearch
 from raynas.spaces import Architecture, SearchSpace
 

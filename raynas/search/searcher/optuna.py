@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from raynas.assets import suggestion
 from raynas.errors import InputError
-from raynas.search.asktell import SearchContext, require_positive
+from raynas.ranges import require_positive
+from raynas.search.asktell import SearchContext
 from raynas.search.ordered import Ordered
 from raynas.spaces import Architecture, SearchSpace
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raynas.search.asktell import SearchContext, require_positive
+from raynas.ranges import require_positive
+from raynas.search.asktell import SearchContext
 from raynas.search.ordered import Ordered
 from raynas.spaces import Architecture, SearchSpace
 

@@ -23,7 +23,8 @@ import numpy as np
 from raynas.errors import InputError
 from raynas.lookup import Slot, available
 from raynas.predictors.ranker.siamese import Siamese
-from raynas.search.asktell import Failure, Outcome, Proposal, Score, SearchContext, require_positive
+from raynas.ranges import require_positive
+from raynas.search.asktell import Failure, Outcome, Proposal, Score, SearchContext
 from raynas.search.pool import Member, Pool
 from raynas.seeding import derive
 from raynas.spaces import Architecture, SearchSpace
