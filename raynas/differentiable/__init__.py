@@ -1,0 +1,1 @@
+"""Differentiable architecture search: the bilevel loop and its eight slots."""

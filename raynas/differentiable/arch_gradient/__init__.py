@@ -1,0 +1,1 @@
+"""Gradients of the architecture parameters. One file, one of them."""

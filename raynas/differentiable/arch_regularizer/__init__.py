@@ -1,0 +1,1 @@
+"""Penalties on architecture parameters, inside the objective. One file, one penalty."""

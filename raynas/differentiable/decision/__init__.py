@@ -1,0 +1,1 @@
+"""Decisions: when operations and edges are given up, and which. One file, one decision."""

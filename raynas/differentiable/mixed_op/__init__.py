@@ -1,0 +1,1 @@
+"""What wraps the mixed operations of every edge. One file, one wrapper."""

@@ -1,0 +1,1 @@
+"""Relaxations: architecture parameters into mixing weights. One file, one relaxation."""

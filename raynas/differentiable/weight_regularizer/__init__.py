@@ -1,0 +1,1 @@
+"""Regularisers of the network weights' gradients. One file, one of them."""
