@@ -33,6 +33,9 @@ class TrainingBatches:
             order.
         drop_last: Leave a smaller last batch out.
 
+    Attributes:
+        batch_size: Images a batch; may be changed between two epochs.
+
     Raises:
         ValueError: There would be no batch.
     """
@@ -52,7 +55,7 @@ class TrainingBatches:
         if drop_last and len(split) < batch_size:
             raise ValueError(f"batch_size: {batch_size} of {len(split)} images leaves no whole batch")
         self._split = split
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._augmentation = augmentation
         self._drop_last = drop_last
         self._order = torch.Generator().manual_seed(order_seed)
@@ -60,34 +63,17 @@ class TrainingBatches:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        whole, rest = divmod(len(self._split), self._batch_size)
+        whole, rest = divmod(len(self._split), self.batch_size)
         return whole + (rest > 0 and not self._drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
         """The epoch's ``(n, C, H, W)`` float32 inputs and ``(n,)`` labels, batch by batch."""
         n_images = len(self._split)
         order = torch.randperm(n_images, generator=self._order).to(self._split.device)
-        flips, offsets = self._drawn(n_images)
-        for start in range(0, len(self) * self._batch_size, self._batch_size):
-            now = slice(start, start + self._batch_size)
-            images = self._split.images[order[now]]
-            if flips is not None or offsets is not None:
-                images = augmented(
-                    images,
-                    flips=None if flips is None else flips[now],
-                    offsets=None if offsets is None else offsets[now],
-                    crop_pad=self._augmentation.crop_pad,
-                )
-            yield self._split.normalized(images), self._split.labels[order[now]]
-
-    def _drawn(self, n_images: int) -> tuple[Tensor | None, Tensor | None]:
-        pad = self._augmentation.crop_pad
-        flips = offsets = None
-        if self._augmentation.flip:
-            flips = torch.randint(2, (n_images,), generator=self._draws).to(self._split.device) > 0
-        if pad:
-            offsets = torch.randint(2 * pad + 1, (n_images, 2), generator=self._draws).to(self._split.device)
-        return flips, offsets
+        flips, offsets = drawn(self._augmentation, n_images, self._draws, self._split.device)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            now = slice(start, start + self.batch_size)
+            yield batch(self._split, order[now], self._augmentation, _part(flips, now), _part(offsets, now))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Both generators' states, as of the end of the last epoch."""
@@ -96,6 +82,58 @@ class TrainingBatches:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Goes on where the state was taken."""
         self._order.set_state(state["order"])
+        self._draws.set_state(state["augmentation"])
+
+
+class RandomBatches:
+    """Batches drawn from the whole split anew each time, as DARTS draws its validation batches.
+
+    Args:
+        split: Where the images lie.
+        batch_size: Different images a batch; the whole split where it is smaller.
+        seed: Of the choice.
+        augmentation: What every image goes through.
+        augmentation_seed: Seed of the augmentation, a stream of its own.
+
+    Attributes:
+        batch_size: Images a batch; may be changed when no batch is being taken.
+    """
+
+    def __init__(
+        self,
+        split: DeviceSplit,
+        *,
+        batch_size: int,
+        seed: int,
+        augmentation: Augmentation = UNCHANGED,
+        augmentation_seed: int = 0,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size: {batch_size}; due is 1 or more")
+        self._split = split
+        self.batch_size = batch_size
+        self._augmentation = augmentation
+        self._choice = torch.Generator().manual_seed(seed)
+        self._draws = torch.Generator().manual_seed(augmentation_seed)
+
+    def take(self, n_batches: int) -> Iterator[Batch]:
+        """Batches, whose random numbers are all drawn when the first is asked for."""
+        n_images = len(self._split)
+        size = min(self.batch_size, n_images)
+        chosen = [torch.randperm(n_images, generator=self._choice)[:size] for _ in range(n_batches)]
+        places = torch.cat(chosen).to(self._split.device)
+        flips, offsets = drawn(self._augmentation, len(places), self._draws, self._split.device)
+        for start in range(0, len(places), size):
+            now = slice(start, start + size)
+            yield batch(self._split, places[now], self._augmentation, _part(flips, now), _part(offsets, now))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Both generators' states, as of the last batches taken."""
+        return {"choice": self._choice.get_state(), "augmentation": self._draws.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Goes on where the state was taken."""
+        self._choice.set_state(state["choice"])
         self._draws.set_state(state["augmentation"])
 
 
@@ -111,16 +149,47 @@ class EvaluationBatches:
         if batch_size < 1:
             raise ValueError(f"batch_size: {batch_size}; due is 1 or more")
         self._split = split
-        self._batch_size = batch_size
+        self.batch_size = batch_size
 
     def __len__(self) -> int:
-        return -(-len(self._split) // self._batch_size)
+        return -(-len(self._split) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """The ``(n, C, H, W)`` float32 inputs and ``(n,)`` labels, batch by batch."""
-        for start in range(0, len(self._split), self._batch_size):
-            now = slice(start, start + self._batch_size)
+        for start in range(0, len(self._split), self.batch_size):
+            now = slice(start, start + self.batch_size)
             yield self._split.normalized(self._split.images[now]), self._split.labels[now]
+
+
+def drawn(
+    augmentation: Augmentation, n_images: int, generator: torch.Generator, device: torch.device
+) -> tuple[Tensor | None, Tensor | None]:
+    """Random numbers for ``augmented``: which images to mirror, and where windows are; None for no such."""
+    pad = augmentation.crop_pad
+    flips = offsets = None
+    if augmentation.flip:
+        flips = torch.randint(2, (n_images,), generator=generator).to(device) > 0
+    if pad:
+        offsets = torch.randint(2 * pad + 1, (n_images, 2), generator=generator).to(device)
+    return flips, offsets
+
+
+def batch(
+    split: DeviceSplit,
+    places: Tensor,
+    augmentation: Augmentation,
+    flips: Tensor | None,
+    offsets: Tensor | None,
+) -> Batch:
+    """Network inputs and labels of some of a split's images; see ``augmented``."""
+    images = split.images[places]
+    if flips is not None or offsets is not None:
+        images = augmented(images, flips=flips, offsets=offsets, crop_pad=augmentation.crop_pad)
+    return split.normalized(images), split.labels[places]
+
+
+def _part(numbers: Tensor | None, now: slice) -> Tensor | None:
+    return None if numbers is None else numbers[now]
 
 
 def augmented(images: Tensor, *, flips: Tensor | None, offsets: Tensor | None, crop_pad: int) -> Tensor:

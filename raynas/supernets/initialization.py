@@ -20,10 +20,12 @@ def materialize(module: M, generator: torch.Generator) -> M:
 
     The distributions are PyTorch's defaults: convolution and linear weights uniform in +-1/sqrt(fan_in),
     their biases likewise, batch norm the identity with statistics (0, 1). Weights are drawn in the order in
-    which the modules were registered.
+    which the modules were registered. A module with a method ``first_weights`` fills its tensors by it, and
+    nothing is drawn.
 
     Args:
-        module: Convolutions, linear layers, batch norms and modules without tensors of their own.
+        module: Convolutions, linear layers, batch norms, modules with ``first_weights`` and modules without
+            tensors of their own.
         generator: A CPU generator.
 
     Raises:
@@ -31,7 +33,9 @@ def materialize(module: M, generator: torch.Generator) -> M:
     """
     module.to_empty(device="cpu")
     for name, part in module.named_modules():
-        if isinstance(part, nn.Conv2d | nn.Linear):
+        if hasattr(part, "first_weights"):
+            part.first_weights()
+        elif isinstance(part, nn.Conv2d | nn.Linear):
             _draw(part, generator)
         elif isinstance(part, nn.BatchNorm2d):
             part.reset_parameters()

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from raynas.errors import InputError
-from raynas.spaces import Architecture, get_space
+from raynas.spaces import Architecture, SearchSpace, get_space
 from raynas.supernets.initialization import materialize
+from raynas.supernets.nodes import node_values
 from raynas.supernets.operations import ReLUConvBN, Zero, operation
 
 
@@ -82,21 +83,18 @@ class Cell(nn.Module):
 
     def __init__(self, operations: Sequence[str], channels: int, *, affine: bool = True) -> None:
         super().__init__()
-        self._n_nodes = (1 + math.isqrt(1 + 8 * len(operations))) // 2  # every pair of nodes has an edge
+        n_nodes = (1 + math.isqrt(1 + 8 * len(operations))) // 2  # every pair of nodes has an edge
+        self._ends = [(target, source) for target in range(1, n_nodes) for source in range(target)]
         self.edges = nn.ModuleList(operation(name, channels, affine=affine) for name in operations)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(n, channels, H, W)`` to the same shape."""
-        nodes = [x]
-        edges = iter(self.edges)
-        for _ in range(1, self._n_nodes):
-            total: Tensor | None = None
-            for source, edge in zip(tuple(nodes), edges, strict=False):
-                if not isinstance(edge, Zero):
-                    term = edge(source)
-                    total = term if total is None else total + term
-            nodes.append(torch.zeros_like(x) if total is None else total)
-        return nodes[-1]
+
+        def term(position: int, source: Tensor) -> Tensor | None:
+            edge = self.edges[position]
+            return None if isinstance(edge, Zero) else edge(source)
+
+        return node_values((x,), self._ends, term)[-1]
 
 
 class ReductionBlock(nn.Module):
@@ -138,8 +136,12 @@ def head(channels: int, n_classes: int) -> nn.Sequential:
     )
 
 
-def _operation_names(architecture: Architecture) -> list[str]:
-    space = get_space(architecture.space)
+def require_cells(space: SearchSpace) -> None:
+    """Refuses a search space whose cells are not like those of NAS-Bench-201.
+
+    Raises:
+        InputError: It is such a space.
+    """
     n_nodes = 1 + max(edge.target for edge in space.edges)
     every_pair = [("", target, source) for target in range(1, n_nodes) for source in range(target)]
     if [(edge.cell, edge.target, edge.source) for edge in space.edges] != every_pair:
@@ -147,4 +149,9 @@ def _operation_names(architecture: Architecture) -> list[str]:
             f"search space {space.name}: due are cells like those of NAS-Bench-201, in which "
             "every pair of nodes is an edge; choose such a search space or another workload"
         )
+
+
+def _operation_names(architecture: Architecture) -> list[str]:
+    space = get_space(architecture.space)
+    require_cells(space)
     return [space.operations[index] for index in architecture.ops]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Iterable, Mapping
@@ -10,7 +9,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from raynas.data.batches import Batch, EvaluationBatches, TrainingBatches
@@ -21,6 +19,8 @@ from raynas.search.asktell import Report
 from raynas.seeding import derive
 from raynas.supernets.cost import count_flops, count_parameters
 from raynas.supernets.nas_bench_201 import NasBench201Network
+from raynas.supernets.precision import autocast
+from raynas.supernets.snapshot import copied
 from raynas.trial import Diverged, Trial
 
 if TYPE_CHECKING:
@@ -104,8 +104,8 @@ class Training:
         return {
             "architecture": self._architecture,
             "epoch": self._epoch,
-            "weights": _copied(self._network.state_dict()),
-            "optimizer": _copied(self._optimizer.state_dict()),
+            "weights": copied(self._network.state_dict()),
+            "optimizer": copied(self._optimizer.state_dict()),
             "batches": self._batches.state_dict(),
         }
 
@@ -119,7 +119,7 @@ class Training:
             raise RaynasError(f"the checkpoint is of {state['architecture']}; due is {self._architecture}")
         self._network.load_state_dict(state["weights"])
         # The optimiser keeps the very tensors it is given, which the caller may want to use again.
-        self._optimizer.load_state_dict(_copied(state["optimizer"]))
+        self._optimizer.load_state_dict(copied(state["optimizer"]))
         self._batches.load_state_dict(state["batches"])
         self._epoch = state["epoch"]
 
@@ -144,7 +144,7 @@ class Training:
         n_correct = torch.zeros((), device=self._device)
         n_images = 0
         for images, labels in islice(batches, self._settings.max_batches):
-            with self._autocast():
+            with autocast(self._settings.precision, self._device):
                 logits = self._network(images)
                 loss = functional.cross_entropy(logits, labels)
             if learn:
@@ -159,23 +159,3 @@ class Training:
         if not math.isfinite(mean_loss):
             raise Diverged(f"{name}_loss is {mean_loss} in epoch {self._epoch + 1}", self._epoch + 1)
         return {f"{name}_loss": mean_loss, f"{name}_accuracy_pct": 100 * correct / n_images}
-
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        chosen = self._settings.precision
-        if chosen == "auto":
-            on_gpu = self._device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-            chosen = "bfloat16" if on_gpu else "float32"
-        if chosen == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(self._device.type, dtype=torch.bfloat16)
-
-
-def _copied(tree: Any) -> Any:
-    """The same plain containers with copies of their tensors on the CPU."""
-    if isinstance(tree, Tensor):
-        return tree.detach().to("cpu", copy=True)
-    if isinstance(tree, Mapping):
-        return {key: _copied(item) for key, item in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(_copied(item) for item in tree)
-    return tree

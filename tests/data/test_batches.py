@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from raynas.data.batches import EvaluationBatches, TrainingBatches, augmented
+from raynas.data.batches import EvaluationBatches, RandomBatches, TrainingBatches, augmented, drawn
 from raynas.data.device import on_device, resident
 from raynas.data.images import Augmentation, ImageDataset, Split
 
@@ -145,15 +145,12 @@ def test_flip_then_crop_equals_a_loop_over_images(seed, pad, flip, side):
 
 
 def test_every_window_and_both_sides_are_drawn_about_equally_often():
-    split = on_device(dataset(n=5000, shape=(1, 3, 3)), "cpu").train
-    batches = TrainingBatches(split, batch_size=5000, order_seed=0, augmentation=Augmentation(crop_pad=1))
-    _, offsets = batches._drawn(5000)
+    numbers, cpu = torch.Generator().manual_seed(0), torch.device("cpu")
+    _, offsets = drawn(Augmentation(crop_pad=1), 5000, numbers, cpu)
     windows = torch.bincount(3 * offsets[:, 0] + offsets[:, 1], minlength=9)
     chi_squared = ((windows - 5000 / 9) ** 2 / (5000 / 9)).sum()
     assert chi_squared < 26.1, "p = 0.001 at 8 degrees of freedom"
-    flips, _ = TrainingBatches(
-        split, batch_size=5000, order_seed=0, augmentation=Augmentation(flip=True)
-    )._drawn(5000)
+    flips, _ = drawn(Augmentation(flip=True), 5000, numbers, cpu)
     assert abs(int(flips.sum()) - 2500) < 117, "p = 0.001"
 
 
@@ -204,3 +201,35 @@ def test_a_gpu_sees_the_same_batches_as_the_cpu():
     ]
     torch.testing.assert_close(found[1][0].cpu(), found[0][0])
     assert torch.equal(found[1][1].cpu(), found[0][1])
+
+
+def test_random_batches_hold_different_images_and_every_image_about_equally_often():
+    split = on_device(dataset(n=40), "cpu").train
+    seen = torch.zeros(40)
+    pixels = split.normalized(split.images).flatten(1)
+    for images, labels in RandomBatches(split, batch_size=8, seed=0).take(500):
+        places = [int((pixels == image).all(1).nonzero()[0]) for image in images.flatten(1)]
+        assert len(set(places)) == 8
+        assert torch.equal(split.labels[places], labels)
+        seen[places] += 1
+    # an image is in a batch with probability 1/5; p = 0.001 at 39 degrees of freedom is 72.1
+    assert ((seen - 100) ** 2 / 80).sum() * 39 / 40 < 72.1
+
+
+def test_random_batches_go_on_where_their_state_was_taken():
+    split = on_device(dataset(n=40), "cpu").train
+    first, second = (
+        RandomBatches(split, batch_size=8, seed=seed, augmentation=Augmentation(flip=True, crop_pad=1))
+        for seed in (0, 1)
+    )
+    list(first.take(3))
+    second.load_state_dict(first.state_dict())
+    for (images, labels), (again, same) in zip(first.take(4), second.take(4), strict=True):
+        assert torch.equal(images, again)
+        assert torch.equal(labels, same)
+
+
+def test_a_random_batch_larger_than_the_split_is_the_split():
+    split = on_device(dataset(n=5), "cpu").train
+    ((_, labels),) = RandomBatches(split, batch_size=64, seed=0).take(1)
+    assert sorted(labels.tolist()) == sorted(split.labels.tolist())

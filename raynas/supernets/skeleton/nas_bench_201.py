@@ -15,9 +15,10 @@ from raynas.ranges import require_positive
 from raynas.spaces import SearchSpace
 from raynas.supernets.initialization import materialize
 from raynas.supernets.layout import Layout
-from raynas.supernets.mixed_edge import BuildEdge, EdgeMixing, EdgeShape, EdgeWrapper, edge_builder
+from raynas.supernets.mixed_cell import MixedCell
+from raynas.supernets.mixed_edge import BuildEdge, EdgeWrapper, edge_builder
 from raynas.supernets.mixing import Mixing, edge_mixings
-from raynas.supernets.nas_bench_201 import ReductionBlock, head, stem
+from raynas.supernets.nas_bench_201 import ReductionBlock, head, require_cells, stem
 from raynas.supernets.supernet import Supernet
 
 
@@ -55,6 +56,9 @@ class NasBench201:
             n_classes: Number of logits.
             generator: A CPU generator, which the weights are drawn from.
             wrappers: Around every edge, the first outermost.
+
+        Raises:
+            InputError: The space is of another kind.
         """
         return _Supernet(self, space, in_channels, n_classes, edge_builder(wrappers), generator)
 
@@ -70,7 +74,9 @@ class _Supernet(Supernet):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
+        require_cells(space)
         self.layout = Layout(space)
+        kind = self.layout.kinds[0]
         with torch.device("meta"):
             self.stem = stem(in_channels, skeleton.channels)
             self.body = nn.ModuleList()
@@ -78,7 +84,9 @@ class _Supernet(Supernet):
                 width = skeleton.channels * 2**stage
                 if stage:
                     self.body.append(ReductionBlock(width // 2, width))
-                self.body.extend(_Cell(self.layout, width, build) for _ in range(skeleton.cells))
+                self.body.extend(
+                    MixedCell(self.layout, kind, build, channels=width) for _ in range(skeleton.cells)
+                )
             self.head = head(width, n_classes)
         self._n_cells = skeleton.cells * skeleton.stages
         materialize(self, generator)
@@ -93,36 +101,7 @@ class _Supernet(Supernet):
         edge_weights = mixing.edge_weights[kind].unbind() if kind in mixing.edge_weights else None
         x = self.stem(images)
         for block in self.body:
-            x = block(x, next(of_cells), edge_weights) if isinstance(block, _Cell) else block(x)
+            is_cell = isinstance(block, MixedCell)
+            x = block((x,), next(of_cells), edge_weights)[-1] if is_cell else block(x)
         logits: Tensor = self.head(x)
         return logits
-
-
-class _Cell(nn.Module):
-    def __init__(self, layout: Layout, channels: int, build: BuildEdge) -> None:
-        super().__init__()
-        kind = layout.kinds[0]
-        edges = layout.edges[kind]
-        self._ends = [(edge.target, edge.source) for edge in edges]
-        self._n_nodes = 1 + max(edge.target for edge in edges)
-        self.edges = nn.ModuleList(
-            build(EdgeShape(layout.names(kind, row), channels)) for row in range(len(edges))
-        )
-
-    def forward(
-        self, x: Tensor, mixing: Sequence[EdgeMixing], edge_weights: Sequence[Tensor] | None
-    ) -> Tensor:
-        nodes: list[Tensor | None] = [x] + [None] * (self._n_nodes - 1)
-        for row, ((target, source), edge) in enumerate(zip(self._ends, self.edges, strict=True)):
-            value = nodes[source]
-            if value is None:
-                value = torch.zeros_like(x)
-            term = edge(value, mixing[row])
-            if term is None:
-                continue
-            if edge_weights is not None:
-                term = edge_weights[row] * term
-            before = nodes[target]
-            nodes[target] = term if before is None else before + term
-        output = nodes[-1]
-        return torch.zeros_like(x) if output is None else output
