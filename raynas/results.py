@@ -26,8 +26,8 @@ _ABOUT = b"raynas.run"
 # Columns that a workload's own metrics may not take.
 RESERVED = frozenset(
     {
-        "run", "proposal", "group", "role", "status", "reuses", "architecture", "index", "epoch", "score",
-        "cost_s", "time", "failure",
+        "run", "proposal", "group", "role", "status", "reuses", "architecture", "index", "derived", "epoch",
+        "score", "cost_s", "time", "failure",
     }
 )  # fmt: skip
 
@@ -60,6 +60,7 @@ COLUMNS = (
     Column("reuses", "Int64", "", "earlier proposal of the same architecture, whose outcome this one takes"),
     Column("architecture", "string", "", "architecture in its space's notation"),
     Column("index", "Int64", "", "index of the architecture in its space; missing beyond 64 bits"),
+    Column("derived", "string", "", "architecture that a search within the trial has come to by this epoch"),
     Column("epoch", "int64", "", "epochs trained; 0: the trial failed before its first report"),
     Column("score", "float64", "as the metric", "value the search compares by; missing for neighbors"),
     Column("train_loss", "float64", "nats", "mean cross-entropy over the epoch's training batches"),
@@ -120,9 +121,9 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
     Returns:
         One row a (trial, epoch), sorted by proposal and epoch; columns as ``COLUMNS`` declares them, then any
-        other metric that the workload reported. A trial that failed before its first report has one row of
-        epoch 0. A proposal that reuses an earlier outcome is no trial: it has one row, of status ``reused``,
-        with the last metrics of that outcome and no cost.
+        other metric that the workload reported, then what a sweep varied, by its dotted path. A trial that
+        failed before its first report has one row of epoch 0. A proposal that reuses an earlier outcome is no
+        trial: it has one row, of status ``reused``, with the last metrics of that outcome and no cost.
 
     Raises:
         InputError: A line that no run writes.
@@ -144,8 +145,10 @@ def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Dat
     Args:
         run: Name of the run.
         proposals: One row a proposal, in order: ``proposal``, ``group``, ``role``, ``status``, ``reuses``,
-            ``architecture``, ``index``, ``score``, ``failure`` and ``failed_at`` (seconds).
-        reports: One row a report: ``proposal``, ``epoch``, ``cost_s``, ``time`` (seconds) and metrics.
+            ``architecture``, ``index``, ``score``, ``failure`` and ``failed_at`` (seconds); then one column
+            for each key of the configuration that was swept.
+        reports: One row a report: ``proposal``, ``epoch``, ``cost_s``, ``time`` (seconds), metrics, and where
+            there are any ``derived``.
 
     Returns:
         See ``frame``.
@@ -172,6 +175,11 @@ def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Dat
     owners, told, sources = owners[order], told[order], sources[order]
     blank, copied = sources < 0, owners != told
 
+    def derived() -> Any:
+        if "derived" not in reports:
+            return pd.array([None] * len(sources), dtype="string")
+        return reports["derived"].astype("string").array.take(sources, allow_fill=True)
+
     def of_reports(name: str, otherwise: Any = np.nan) -> NDArray[Any]:
         values = reports[name].to_numpy("float64")
         return (
@@ -182,7 +190,9 @@ def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Dat
     made: dict[str, Any] = {}
     for column in [*COLUMNS, *(Column(name, "float64", "", "") for name in extra)]:
         name = column.name
-        if name in reports and name != "proposal":
+        if name == "derived":
+            made[name] = derived()
+        elif name in reports and name != "proposal":
             values = of_reports(name, 0 if name == "epoch" else np.nan)
             made[name] = values.astype(column.dtype) if column.dtype in ("int64", "float64") else values
         elif name in proposals:
@@ -190,6 +200,8 @@ def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Dat
             made[name] = known.take(told if name == "failure" else owners)
         else:
             made[name] = np.full(len(owners), np.nan)
+    for name in proposals.columns.difference(list(PROPOSAL_COLUMNS)):
+        made[str(name)] = proposals[name].infer_objects().array.take(owners)
     made["run"] = pd.array([run] * len(owners), dtype="string")
     made["cost_s"] = np.where(copied, 0.0, made["cost_s"])
     failed_at = proposals["failed_at"].to_numpy("float64", na_value=np.nan)
@@ -264,13 +276,17 @@ def _gathered(records: Iterable[Record], about: Header) -> tuple[pd.DataFrame, p
 
     proposals: dict[int, dict[str, Any]] = {}
     reports: dict[tuple[int, int], dict[str, Any]] = {}
+    swept: set[str] = set()
     for record in records:
         key: int = record.get("id", -1)
         match record["kind"]:
             case "proposal":
+                swept |= record["config"].keys()
                 proposals[key] = _proposal_columns(record, about)
             case "report":
                 row = {**record["metrics"], "epoch": record["epoch"], "cost_s": record["cost_s"]}
+                if "architecture" in record:
+                    row["derived"] = record["architecture"]
                 reports.setdefault((key, record["epoch"]), {"proposal": key, **row, "time": record["time"]})
                 if record["done"]:
                     proposals[key]["status"] = "finished"
@@ -286,7 +302,7 @@ def _gathered(records: Iterable[Record], about: Header) -> tuple[pd.DataFrame, p
     kept = ["proposal", "epoch", "cost_s", "time"]
     made = pd.DataFrame(list(reports.values()))
     return (
-        pd.DataFrame(list(proposals.values()), columns=PROPOSAL_COLUMNS),
+        pd.DataFrame(list(proposals.values()), columns=[*PROPOSAL_COLUMNS, *sorted(swept)]),
         made if len(made) else pd.DataFrame(columns=kept, dtype="float64"),
     )
 
@@ -298,6 +314,7 @@ def _proposal_columns(record: Record, about: Header) -> dict[str, Any]:
     space = get_space(about.space)
     index = None if text is None else space.index(space.parse(text))
     return {
+        **record["config"],
         "proposal": record["id"],
         "group": -1 if record["group"] is None else record["group"],
         "role": record["role"],

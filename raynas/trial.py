@@ -30,6 +30,7 @@ class Trial:
         n_threads: CPU threads of this trial.
         config: Dotted paths of the experiment's configuration and the values that they take here.
         table: Name or path of the experiment's table, for a workload that looks something up.
+        method: The experiment's differentiable search, for a workload that runs one.
     """
 
     space: str
@@ -40,6 +41,7 @@ class Trial:
     n_threads: int = 1
     config: Mapping[str, Any] = field(default_factory=dict)
     table: str | None = None
+    method: Any = None
 
 
 class Diverged(RaynasError):  # noqa: N818 - says what the architecture did, which is no error of the program's

@@ -15,7 +15,7 @@ from raynas.assets import suggestion
 from raynas.benchmarks import Table, open_table
 from raynas.config.experiment import Experiment
 from raynas.errors import ConfigError, InputError
-from raynas.lookup import reason
+from raynas.lookup import name_of, reason
 from raynas.spaces import SearchSpace, get_space
 from raynas.yaml_document import KeyPath
 
@@ -41,14 +41,29 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
         yield ("search_space",), str(error)
         return
     yield from _ask("searcher", experiment.searcher, space)
+    yield from _ask("searcher", experiment.searcher, experiment.context().sweep, method="sweep_problems")
+    yield from _of_architectures(experiment)
     yield from _ask("workload", experiment.workload, space)
     if here and experiment.dataset is not None:
         yield from _ask("dataset", experiment.dataset)
     if getattr(experiment.workload, "needs_dataset", False) and experiment.dataset is None:
         yield ("dataset",), "is missing; the workload trains on one, such as dataset: digits"
+    if getattr(experiment.workload, "needs_method", False):
+        if experiment.method is None:
+            yield ("method",), "is missing; the workload needs one, such as method: {} for DARTS"
+        else:
+            yield from _ask("method", experiment.method, space)
+            if (width := getattr(experiment.workload, "width", None)) is not None:
+                yield from _ask("method", experiment.method, width(space) or 0, method="width_problems")
+    elif experiment.method is not None:
+        yield ("method",), f"{_called(experiment.workload)} runs none; use workload: differentiable_search"
     if getattr(experiment.workload, "needs_table", False) and experiment.table is None:
         yield ("table",), "is missing; the workload looks results up in one, such as table: digits"
     last_epoch = getattr(experiment.workload, "last_epoch", None)
+    if experiment.table is None and experiment.report.metric in getattr(
+        experiment.workload, "table_metrics", ()
+    ):
+        yield ("table",), f"is missing; {experiment.report.metric} is looked up in one, such as table: digits"
     if here and experiment.table is not None:
         table, problems = _table(experiment.table, space)
         yield from problems
@@ -72,6 +87,24 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
             ("report", "metric"),
             f"the workload reports no '{experiment.report.metric}'{near} It reports {', '.join(known)}",
         )
+
+
+def _of_architectures(experiment: Experiment) -> Iterator[tuple[KeyPath, str]]:
+    """Whether the searcher proposes what the workload needs."""
+    needed = getattr(experiment.workload, "needs_architecture", True)
+    proposed = getattr(experiment.searcher, "proposes_architectures", True)
+    if needed and not proposed:
+        message = f"proposes no architectures, and {_called(experiment.workload)} needs them; name another"
+        yield ("searcher",), f"{message}, such as searcher: random_search"
+    if proposed and not needed:
+        message = f"proposes architectures, and {_called(experiment.workload)} finds them itself"
+        yield ("searcher",), f"{message}; leave the searcher out, or use searcher: sweep"
+    if proposed and experiment.sweep:
+        yield ("sweep",), "is for searcher: sweep; leave one of the two out"
+
+
+def _called(component: object) -> str:
+    return name_of("raynas.workloads", component)
 
 
 def _table(name: str, space: SearchSpace) -> tuple[Table | None, list[tuple[KeyPath, str]]]:

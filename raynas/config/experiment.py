@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 from raynas import seeding
+from raynas.differentiable.method import Method
 from raynas.lookup import Slot
 from raynas.ranges import require_positive
-from raynas.search.asktell import Objective, Proposal, SchedulerSpec, SearcherSpec
+from raynas.search.asktell import Objective, Proposal, SchedulerSpec, SearchContext, SearcherSpec
 from raynas.search.scheduler.fifo import Fifo
+from raynas.search.searcher.sweep import Sweep
+from raynas.search.sweep import ranges
+from raynas.spaces import get_space
 from raynas.trial import Trial, WorkloadSpec
 
 
@@ -78,13 +82,16 @@ class Experiment:
     Attributes:
         search_space: Name from ``search_spaces/``, or the path of a YAML file.
         workload: What one trial runs.
-        searcher: Decides what to evaluate.
+        searcher: Decides what to evaluate; by default every combination of ``sweep``.
         report: The metric that the search improves, and whether more of it is better.
         dataset: What the trials train on; None for workloads that need none.
         table: Benchmark table that trials look results up in, by name or path; None for workloads that need
             none.
         scheduler: Decides which trials go on.
         seed: Of everything random in the run.
+        method: The differentiable search of workloads that run one.
+        sweep: Keys of this configuration by their dotted paths, and what each takes: ``{grid: [values]}``,
+            ``{uniform: [low, high]}``, ``{log_uniform: [low, high]}`` or ``{integers: [low, high]}``.
         batch: Proposals that one trial evaluates, one after another; for evaluations of less than a second.
         tune: How Ray Tune runs the trials.
         smoke: Values by dotted path that ``--smoke`` sets, beyond the small counts that it sets by itself.
@@ -92,10 +99,12 @@ class Experiment:
 
     search_space: str
     workload: Annotated[WorkloadSpec, Slot("raynas.workloads")]
-    searcher: Annotated[SearcherSpec, Slot("raynas.search.searcher")]
     report: Objective
+    searcher: Annotated[SearcherSpec, Slot("raynas.search.searcher")] = field(default_factory=Sweep)
     dataset: Annotated[Any, Slot("raynas.data.dataset")] | None = None
     table: str | None = None
+    method: Method | None = None
+    sweep: Mapping[str, Any] = field(default_factory=dict, hash=False)
     scheduler: Annotated[SchedulerSpec, Slot("raynas.search.scheduler")] = field(default_factory=Fifo)
     seed: int = 0
     batch: int = 1
@@ -104,6 +113,10 @@ class Experiment:
 
     def __post_init__(self) -> None:
         require_positive(batch=self.batch)
+        try:
+            ranges(self.sweep)
+        except ValueError as error:
+            raise ValueError(f"sweep: {error}") from error
         if self.batch > 1 and not isinstance(self.scheduler, Fifo):
             raise ValueError(
                 f"batch: {self.batch} proposals a trial cannot be stopped one by one, as the scheduler does; "
@@ -120,7 +133,8 @@ class Experiment:
         resources = self.tune.resources
         seed = 0
         if seeded:
-            name = str(proposal.architecture) if proposal.architecture is not None else repr(proposal.config)
+            # trials of a sweep share their random numbers, so that they differ in what is swept alone
+            name = "sweep" if proposal.architecture is None else str(proposal.architecture)
             seed = seeding.derive(self.seed, "trial", name)
         return Trial(
             space=self.search_space,
@@ -131,4 +145,9 @@ class Experiment:
             n_threads=max(1, int(resources.cpu)),
             config=proposal.config,
             table=self.table,
+            method=self.method,
         )
+
+    def context(self) -> SearchContext:
+        """What the searcher is started with."""
+        return SearchContext(get_space(self.search_space), self.report, self.seed, ranges(self.sweep))

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from raynas.benchmarks.table import is_path
 from raynas.config.building import Builder
 from raynas.config.checking import check
 from raynas.config.experiment import Experiment
+from raynas.config.plain import to_plain
 from raynas.config.smoke import shrink
 from raynas.errors import ConfigError, InputError, Problem
 from raynas.yaml_document import Document, KeyPath, parse, parse_value
@@ -83,6 +84,30 @@ def load_text(text: str, *, source: str, overrides: Sequence[Override] = (), her
     return _build(parse(text, source=source), overrides, smoke=False, here=here)
 
 
+def with_values(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
+    """An experiment with other values for some keys.
+
+    Args:
+        experiment: Left as it is.
+        values: By dotted path.
+
+    Raises:
+        InputError: There is no such key.
+        ConfigError: Everything that is wrong with the values.
+    """
+    if not values:
+        return experiment
+    data = to_plain(experiment)
+    for path, value in values.items():
+        _set(data, Override(override(f"{path}=").path, value, path))
+    builder = Builder()
+    made = builder.build(Experiment, data)
+    if builder.problems:
+        raise ConfigError([Problem(_dotted(path), message, "sweep") for path, message in builder.problems])
+    assert isinstance(made, Experiment)
+    return made
+
+
 def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, here: bool) -> Experiment:
     data = copy.deepcopy(document.data)
     if not isinstance(data, dict):
@@ -103,6 +128,7 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
     if not builder.problems:
         experiment = shrink(experiment) if smoke else experiment
         builder.problems.extend(check(experiment, here=here))
+        builder.problems.extend(_sweep_problems(experiment, builder.problems))
     if builder.problems:
         found = sorted(builder.problems, key=lambda problem: document.line(problem[0]))
         raise ConfigError(
@@ -110,6 +136,24 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
         )
     assert isinstance(experiment, Experiment)
     return experiment
+
+
+def _sweep_problems(
+    experiment: Experiment, found: Sequence[tuple[KeyPath, str]]
+) -> Iterator[tuple[KeyPath, str]]:
+    """What is wrong with values of the sweep that is not wrong without them."""
+    known = {message for _, message in found}
+    for path, of in experiment.context().sweep.items():
+        for value in of.samples():
+            try:
+                swept = with_values(experiment, {path: value})
+            except ConfigError as error:
+                messages = [f"{problem.path}: {problem.message}" for problem in error.problems]
+            except InputError as error:
+                messages = [str(error)]
+            else:
+                messages = [message for _, message in check(swept, here=False) if message not in known]
+            yield from ((("sweep", path), f"{value}: {message}") for message in messages)
 
 
 def _set(data: dict[str, Any], item: Override) -> None:

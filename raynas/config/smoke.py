@@ -16,6 +16,7 @@ CEILINGS = {
     "max_batches": 4,
     "channels": 4,
     "cells": 1,
+    "layers": 3,
 }
 
 

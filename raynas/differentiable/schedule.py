@@ -37,8 +37,12 @@ class Linear:
 
     def at(self, progress: Progress) -> float:
         """The value in an epoch."""
+        return self.at_fraction(progress.fraction)
+
+    def at_fraction(self, fraction: float) -> float:
+        """The value where a share in [0, 1] of the epochs is over."""
         first, last = self.linear
-        return first + (last - first) * progress.fraction
+        return first + (last - first) * fraction
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,12 @@ class Cosine:
 
     def at(self, progress: Progress) -> float:
         """The value in an epoch."""
+        return self.at_fraction(progress.fraction)
+
+    def at_fraction(self, fraction: float) -> float:
+        """The value where a share in [0, 1] of the epochs is over."""
         first, last = self.cosine
-        return last + (first - last) * (1 + math.cos(math.pi * progress.fraction)) / 2
+        return last + (first - last) * (1 + math.cos(math.pi * fraction)) / 2
 
 
 Coefficient: TypeAlias = float | Linear | Ramp | Cosine

@@ -62,8 +62,14 @@ class ArchGradient(Protocol):
 class ArchRegularizer(Protocol):
     """``arch_regularizer``: a penalty inside the objective of the architecture parameters."""
 
-    def penalty(self, logits: Parameters, progress: Progress) -> Tensor | None:
-        """``()`` with a graph to the logits; None for nothing at all."""
+    def penalty(self, logits: Parameters, alive: Alive, progress: Progress) -> Tensor | None:
+        """``()`` with a graph to the logits; None for nothing at all.
+
+        Args:
+            logits: For each kind of cell ``(edges, columns)``.
+            alive: What still counts; logits of the rest have no say.
+            progress: How far the search is.
+        """
         ...
 
 
@@ -134,14 +140,14 @@ class Moment:
     Attributes:
         layout: Of the supernet.
         alpha: The architecture parameters.
-        theta: Mixing weights of each kind, outside any graph, edge weights multiplied in.
+        theta: Mixing weights of each kind, outside any graph, as ``evaluate`` takes them.
         alive: What still counts.
         epoch: Epochs of the search that are over.
         epochs: Epochs of the search.
         tuning: The epoch of tuning that is about to begin, from 0; None during the search.
         memory: What the decision returned to be kept, at earlier moments; plain data and tensors.
         evaluate: The supernet on the whole validation split with other mixing weights and operations alive;
-            batch norm normalises by each batch.
+            weights of edges stay as they are, and batch norm normalises by each batch.
         seed: Of this moment's draws.
     """
 
@@ -166,12 +172,14 @@ class Narrowing:
         memory: What it wants to see again.
         batch_size_step: By how much batches grow.
         channels_divisor: Partial channels to widen to: a ``1 / k`` share; None: as they are.
+        rest_epochs: Epochs, the next ones, in which the architecture parameters stay as they are.
     """
 
     alive: Alive
     memory: Mapping[str, object] = field(default_factory=dict)
     batch_size_step: int = 0
     channels_divisor: int | None = None
+    rest_epochs: int = 0
 
 
 class Decision(Protocol):

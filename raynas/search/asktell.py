@@ -11,6 +11,7 @@ import numpy as np
 
 from raynas import seeding
 from raynas.errors import InputError
+from raynas.search.sweep import Range
 from raynas.spaces import Architecture, SearchSpace
 
 Decision = Literal["continue", "pause", "stop"]
@@ -47,11 +48,14 @@ class Report:
         metrics: Name to value; accuracies in percent, losses in nats.
         epoch: Epochs trained so far; 1 after the first.
         cost_s: Seconds this step took.
+        architecture: What a workload that searches by itself has come to, in its space's notation; None for
+            others.
     """
 
     metrics: Mapping[str, float]
     epoch: int
     cost_s: float = 0.0
+    architecture: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +145,13 @@ class SearchContext:
         space: Where architectures come from.
         objective: The metric to improve.
         seed: The run's seed.
+        sweep: Ranges of the keys of the configuration that are swept.
     """
 
     space: SearchSpace
     objective: Objective
     seed: int = 0
+    sweep: Mapping[str, Range] = field(default_factory=dict)
 
     def generator(self, *names: str | int) -> np.random.Generator:
         """A random stream for one named use."""

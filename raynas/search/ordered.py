@@ -11,21 +11,25 @@ results that nobody can repeat. ``parallelism`` is therefore a property of the a
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeAlias
 
 from raynas.errors import InputError
 from raynas.search.asktell import Objective, Outcome, Proposal, Report, Score
 from raynas.spaces import Architecture
 
+Point: TypeAlias = Architecture | Mapping[str, Any]
+"""What an algorithm tries: an architecture, or values for keys of the configuration by dotted path."""
+
 
 class Algorithm(Protocol):
     """The part of a searcher that is its own: what to try, and what to learn from a result."""
 
-    def propose(self) -> Architecture | None:
-        """The next architecture; None to see the next outcome first, or, where none is left, for good."""
+    def propose(self) -> Point | None:
+        """The next point; None to see the next outcome first, or, where none is left, for good."""
         ...
 
-    def observe(self, architecture: Architecture, cost: float | None) -> None:
+    def observe(self, point: Any, cost: float | None) -> None:
         """Learns the cost (lower is better) of the earliest proposal not yet observed; None: it failed."""
         ...
 
@@ -50,9 +54,9 @@ class Ordered:
         self._parallelism = parallelism
         self._asked = 0
         self._observed = 0
-        self._unobserved: dict[int, Architecture] = {}
+        self._unobserved: dict[int, Point] = {}
         self._costs: dict[int, float | None] = {}
-        self._untold: dict[int, Architecture] = {}
+        self._untold: dict[int, Point] = {}
 
     def ask(self) -> Proposal | None:
         """See ``Searcher.ask``."""
@@ -61,11 +65,14 @@ class Ordered:
         while self._parallelism is not None and self._asked - self._observed >= self._parallelism:
             if not self._observe_next():
                 return None
-        while (architecture := self._algorithm.propose()) is None:
+        while (point := self._algorithm.propose()) is None:
             if not self._observe_next():
                 return None
-        proposal = Proposal(id=self._asked, architecture=architecture, group=self._asked)
-        self._untold[proposal.id] = self._unobserved[proposal.id] = architecture
+        given: dict[str, Any] = {"architecture": None, "config": point}
+        if isinstance(point, Architecture):
+            given = {"architecture": point}
+        proposal = Proposal(id=self._asked, group=self._asked, **given)
+        self._untold[proposal.id] = self._unobserved[proposal.id] = point
         self._asked += 1
         return proposal
 
@@ -80,10 +87,11 @@ class Ordered:
         if proposal_id not in self._untold:
             return None
         value = self._objective.value(outcome)
-        architecture = self._untold.pop(proposal_id)
+        point = self._untold.pop(proposal_id)
         if proposal_id >= self._observed:
             self._costs.setdefault(proposal_id, None if value is None else self._objective.cost(value))
         failed = value is None
+        architecture = point if isinstance(point, Architecture) else None
         return Score(proposal_id, architecture, value, n=int(not failed), n_failed=int(failed))
 
     def hint(self, proposal_id: int, report: Report) -> None:

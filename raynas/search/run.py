@@ -312,7 +312,9 @@ class Run:
             case "proposal":
                 self._replay_proposal(record)
             case "report":
-                report = Report(record["metrics"], record["epoch"], record["cost_s"])
+                report = Report(
+                    record["metrics"], record["epoch"], record["cost_s"], record.get("architecture")
+                )
                 self._apply_report(record["id"], report, done=record["done"])
             case "failure":
                 failure = Failure(record["failure"], record["message"], record["epoch"], record["detail"])
@@ -511,7 +513,7 @@ def _proposal_record(proposal: Proposal) -> dict[str, Any]:
 
 
 def _report_record(proposal_id: int, report: Report, *, done: bool) -> dict[str, Any]:
-    return {
+    record = {
         "kind": "report",
         "id": proposal_id,
         "epoch": report.epoch,
@@ -519,6 +521,7 @@ def _report_record(proposal_id: int, report: Report, *, done: bool) -> dict[str,
         "cost_s": report.cost_s,
         "done": done,
     }
+    return record if report.architecture is None else {**record, "architecture": report.architecture}
 
 
 def _failure_record(proposal_id: int, failure: Failure) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from raynas.config import Experiment
 from raynas.errors import InputError
-from raynas.search.asktell import Failure, SearchContext
+from raynas.search.asktell import Failure
 from raynas.search.run import Assignment, Run
 from raynas.simulation.cluster import Cluster, Failures
 from raynas.simulation.ledger import Ledger
@@ -117,7 +117,7 @@ class _Player:
     def __init__(self, experiment: Experiment, cluster: Cluster) -> None:
         self._experiment, self._cluster = experiment, cluster
         space = get_space(experiment.search_space)
-        context = SearchContext(space, experiment.report, experiment.seed)
+        context = experiment.context()
         scheduler = experiment.scheduler.start(experiment.report)
         self._ledger = Ledger()
         self._space = space

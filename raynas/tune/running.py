@@ -28,10 +28,8 @@ from raynas.config import Experiment, Override, TuneOptions, to_yaml
 from raynas.config.stored import CONFIG, experiment_of
 from raynas.errors import InputError, RaynasError
 from raynas.journal import Journal, Record
-from raynas.search.asktell import SearchContext
 from raynas.search.run import Run
 from raynas.search.scheduler.ray_tune import RayTune
-from raynas.spaces import get_space
 from raynas.storage import Folder
 from raynas.tune import cluster
 from raynas.tune.bridge import Bridge
@@ -198,7 +196,7 @@ def _restored(
         if on_event is not None:
             on_event(record, made)
 
-    context = SearchContext(get_space(experiment.search_space), experiment.report, experiment.seed)
+    context = experiment.context()
     searcher = experiment.searcher.start(context)
     scheduler = experiment.scheduler.start(experiment.report)
     made = Run(searcher, scheduler, experiment.report, book, on_event=told)

@@ -17,7 +17,7 @@ from typing import Any
 from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
-from raynas.config import Experiment
+from raynas.config import Experiment, with_values
 from raynas.results import RESERVED
 from raynas.search.asktell import Failure, Report
 from raynas.search.run import Assignment, Progress
@@ -163,7 +163,7 @@ class Evaluation(tune.Trainable):
         return progress
 
     def _start(self, assignment: Assignment) -> Workload:
-        experiment = self._experiment
+        experiment = with_values(self._experiment, assignment.proposal.config)
         return experiment.workload.start(experiment.trial(assignment.proposal))
 
     def _go_on(self, workload: Workload, assignment: Assignment) -> None:
@@ -192,7 +192,7 @@ def checked(report: object) -> Report:
     if taken := sorted(RESERVED & report.metrics.keys()):
         raise ValueError(f"the metric '{taken[0]}' has the name of a column of the result frame; rename it")
     metrics = {str(name): float(value) for name, value in report.metrics.items()}
-    return Report(metrics, int(report.epoch), float(report.cost_s))
+    return Report(metrics, int(report.epoch), float(report.cost_s), report.architecture)
 
 
 def _failure(error: Exception) -> Failure:

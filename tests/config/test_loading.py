@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from raynas import assets
-from raynas.config import Experiment, load, load_text, override, to_yaml
+from raynas.config import Experiment, load, load_text, override, to_yaml, with_values
 from raynas.errors import ConfigError, InputError
 from raynas.flatness.aggregator.variance import Variance
 from raynas.search.asktell import Objective
@@ -366,3 +366,51 @@ def test_a_pyramid_higher_than_the_trainings_is_refused():
     text = BASE + "scheduler: {name: nosh, levels: [1, 5], n_first: 2, n_pool: 4}\n"
     with pytest.raises(ConfigError, match=r"scheduler\.levels: .*at epoch 5, and the workload ends at 2"):
         load_text(text, source="x.yaml")
+
+
+SWEEP = """\
+search_space: nas_bench_201
+dataset: digits
+workload: differentiable_search
+method: {epochs: 3, weights: {lr: 0.1}}
+sweep:
+  method.weights.lr: {grid: [0.1, 0.2]}
+  seed: {grid: [0, 1]}
+report: {metric: valid_accuracy_pct}
+"""
+
+
+def test_swept_values_take_the_place_of_the_configurations():
+    experiment = load_text(SWEEP, source="x.yaml")
+    swept = with_values(experiment, {"method.weights.lr": 0.2, "seed": 1})
+    assert (swept.method.weights.lr, swept.seed, swept.method.epochs) == (0.2, 1, 3)
+    assert (experiment.method.weights.lr, experiment.seed) == (0.1, 0)
+    assert with_values(experiment, {}) is experiment
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("method.weights.lr: {grid: [0.1, 0.2]}", "method.weights.rl: {grid: [1]}"), "did you mean 'lr'"),
+        (("grid: [0.1, 0.2]", "grid: [0.1, -0.2]"), "-0.2: method.weights.lr: -0.2 is not positive"),
+        (("grid: [0.1, 0.2]", "gird: [0.1, 0.2]"), "did you mean 'grid'"),
+        (
+            ("grid: [0.1, 0.2]", "uniform: [0.1, 0.2]"),
+            "grid needs lists, and method.weights.lr is",
+        ),
+        (
+            ("report:", "searcher: random_search\nreport:"),
+            "proposes architectures, and differentiable",
+        ),
+        (("method: {epochs: 3, weights: {lr: 0.1}}\n", ""), "method: is missing"),
+        (("differentiable_search", "train_architecture"), "method: train_architecture runs none"),
+        (
+            ("differentiable_search", "train_architecture"),
+            "proposes no architectures, and train_arch",
+        ),
+        (("{epochs: 3,", "{epochs: 3, arch_gradient: first_odrer,"), "did you mean 'first_order'"),
+    ],
+)
+def test_a_search_or_a_sweep_that_cannot_work_is_refused_in_words(change, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_text(SWEEP.replace(*change), source="x.yaml")

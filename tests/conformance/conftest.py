@@ -18,6 +18,7 @@ from raynas.search.asktell import (
     SearchContext,
     Searcher,
 )
+from raynas.search.sweep import Listed
 from raynas.spaces import SearchSpace, get_space
 
 Evaluate = Callable[[Proposal], Outcome]
@@ -75,15 +76,13 @@ class Landscape:
     sign: float = 1.0
 
     def __call__(self, proposal: Proposal) -> Report:
-        """Every architecture has its value."""
-        assert proposal.architecture is not None
-        value = self.weights[np.arange(self.space.n_edges), proposal.architecture.ops].sum()
+        """Every architecture has its value, and so has a configuration that says the same."""
+        value = self.weights[np.arange(self.space.n_edges), operations(proposal)].sum()
         return Report({"valid_accuracy_pct": self.sign * (70.0 + float(value))}, epoch=1, cost_s=1.0)
 
     def with_failures(self, proposal: Proposal) -> Outcome:
         """Every third architecture fails, in one of four ways."""
-        assert proposal.architecture is not None
-        match sum(proposal.architecture.ops) % 12:
+        match sum(operations(proposal)) % 12:
             case 0:
                 return Failure("diverged", "the loss is not finite", epoch=1)
             case 3:
@@ -94,6 +93,11 @@ class Landscape:
                 return Report({"valid_accuracy_pct": float("nan")}, epoch=1)
             case _:
                 return self(proposal)
+
+
+def operations(proposal: Proposal) -> tuple[int, ...]:
+    """One an edge: those of the architecture, or the values of a configuration with a key for each edge."""
+    return tuple(proposal.config.values()) if proposal.architecture is None else proposal.architecture.ops
 
 
 @pytest.fixture
@@ -109,7 +113,9 @@ def context(landscape: Landscape) -> Callable[..., SearchContext]:
     """Makes the context of a search for the highest accuracy."""
 
     def make(seed: int = 0, mode: str = "max") -> SearchContext:
-        return SearchContext(landscape.space, Objective("valid_accuracy_pct", mode), seed)
+        space = landscape.space
+        sweep = {edge.name: Listed(tuple(range(len(space.operations)))) for edge in space.edges}
+        return SearchContext(space, Objective("valid_accuracy_pct", mode), seed, sweep)
 
     return make
 

@@ -11,7 +11,7 @@ import inspect
 import logging
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from raynas.assets import suggestion
 from raynas.errors import InputError
 from raynas.ranges import require_positive
 from raynas.search.asktell import SearchContext
-from raynas.search.ordered import Ordered
+from raynas.search.ordered import Ordered, Point
 from raynas.spaces import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -65,10 +65,17 @@ class Optuna:
         Raises:
             InputError: No such sampler, or it does not take these options.
         """
-        # Optuna seeds a legacy generator of NumPy, which takes 32 bits.
-        sampler = self._sampler(seed=int(context.generator("optuna").integers(2**32)))
-        study = _Study(sampler, context.space)
+        study = Study(self.seeded(context), lambda trial: _architecture(trial, context.space))
         return Ordered(study, context.objective, n_proposals=self.n_proposals, parallelism=self.parallelism)
+
+    def seeded(self, context: SearchContext) -> optuna.samplers.BaseSampler:
+        """The sampler at its beginning.
+
+        Raises:
+            InputError: No such sampler, or it does not take these options.
+        """
+        # Optuna seeds a legacy generator of NumPy, which takes 32 bits.
+        return self._sampler(seed=int(context.generator("optuna").integers(2**32)))
 
     def _sampler(self, *, seed: int) -> optuna.samplers.BaseSampler:
         kinds = _samplers()
@@ -101,29 +108,38 @@ class _OptionError(InputError):
         self.message = message
 
 
-class _Study:
-    def __init__(self, sampler: optuna.samplers.BaseSampler, space: SearchSpace) -> None:
+class Study:
+    """A study of Optuna's as an algorithm for ``raynas.search.ordered``.
+
+    Args:
+        sampler: At its beginning.
+        suggest: Asks a trial of Optuna's for the values of a point.
+    """
+
+    def __init__(
+        self, sampler: optuna.samplers.BaseSampler, suggest: Callable[[optuna.Trial], Point]
+    ) -> None:
         import optuna
 
         with _quiet():
             self._study = optuna.create_study(sampler=sampler, direction="minimize")
         self._failed = optuna.trial.TrialState.FAIL
-        self._space = space
+        self._suggest = suggest
         self._trials: deque[optuna.Trial] = deque()
         self._exhausted = False
 
-    def propose(self) -> Architecture | None:
+    def propose(self) -> Point | None:
+        """What the sampler suggests; None once it has come to its end."""
         if self._exhausted:
             return None
         with _quiet():
             trial = self._study.ask()
-            architecture = self._space.suggest(
-                lambda name, choices: str(trial.suggest_categorical(name, choices))
-            )
+            point = self._suggest(trial)
         self._trials.append(trial)
-        return architecture
+        return point
 
-    def observe(self, architecture: Architecture, cost: float | None) -> None:
+    def observe(self, point: Point, cost: float | None) -> None:
+        """Tells the sampler."""
         trial = self._trials.popleft()
         try:
             with _quiet():
@@ -137,6 +153,10 @@ class _Study:
             if "Study.stop" not in str(error):
                 raise
             self._exhausted = True
+
+
+def _architecture(trial: optuna.Trial, space: SearchSpace) -> Architecture:
+    return space.suggest(lambda name, choices: str(trial.suggest_categorical(name, choices)))
 
 
 def _samplers() -> dict[str, type[optuna.samplers.BaseSampler]]:

@@ -1,0 +1,92 @@
+"""The losses of a supernet on a batch, each way that a search takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from raynas.data.batches import Batch
+from raynas.supernets.draws import drawn_from
+from raynas.supernets.mixing import Mixing
+from raynas.supernets.precision import autocast
+from raynas.supernets.statistics import untracked
+from raynas.supernets.supernet import Supernet
+
+
+class Tally:
+    """Mean loss and accuracy over batches; summed on the device, so that no step waits for them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._loss = torch.zeros((), device=device)
+        self._correct = torch.zeros((), device=device)
+        self._n_images = 0
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Counts a batch.
+
+        Args:
+            loss: ``()``, the batch's mean.
+            logits: ``(n, n_classes)``.
+            labels: ``(n,)``.
+        """
+        self._loss += loss.detach() * len(labels)
+        self._correct += (logits.detach().argmax(1) == labels).sum()
+        self._n_images += len(labels)
+
+    def means(self) -> tuple[float, float]:
+        """Mean loss in nats, and accuracy in percent."""
+        loss, correct = torch.stack([self._loss, self._correct]).tolist()
+        return loss / self._n_images, 100 * correct / self._n_images
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Mean cross-entropy of a supernet.
+
+    Attributes:
+        supernet: The supernet.
+        precision: See ``raynas.supernets.precision``.
+    """
+
+    supernet: Supernet
+    precision: str = "float32"
+
+    def of(
+        self, batch: Batch, mixing: Mixing, seed: int, weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and logits, in the mode that the supernet is in.
+
+        Args:
+            batch: Images and labels.
+            mixing: What to weigh operations by.
+            seed: Of what operations draw.
+            weights: By name, instead of the supernet's own.
+        """
+        images, labels = batch
+        with autocast(self.precision, images.device), drawn_from(seed, images.device):
+            if weights is None:
+                logits = self.supernet(images, mixing)
+            else:
+                logits = torch.func.functional_call(self.supernet, dict(weights), (images, mixing))
+            return functional.cross_entropy(logits, labels), logits
+
+    def untracked(
+        self, batch: Batch, mixing: Mixing, seed: int, weights: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """The loss by the batch's own statistics, leaving the running ones alone; see ``of``."""
+        with untracked(self.supernet):
+            return self.of(batch, mixing, seed, weights)[0]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The supernet in evaluation mode, which normalises by running statistics; in training mode after."""
+        self.supernet.eval()
+        try:
+            yield
+        finally:
+            self.supernet.train()

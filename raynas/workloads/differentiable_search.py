@@ -1,0 +1,103 @@
+"""Searches an architecture by gradients: the experiment's ``method`` on a supernet; one step is one epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
+
+from raynas.lookup import Slot, available, build
+from raynas.ranges import require_positive
+
+if TYPE_CHECKING:
+    from raynas.benchmarks import Table
+    from raynas.spaces import SearchSpace
+    from raynas.trial import Trial
+    from raynas.workloads._searching import Searching
+
+SKELETONS = "raynas.supernets.skeleton"
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class DifferentiableSearch:
+    """A supernet trained together with its architecture parameters.
+
+    Where the experiment names a table, every report says how the architecture derived so far does in it.
+
+    Attributes:
+        skeleton: How cells are put together; None: as the search space's kind does by custom.
+        precision: ``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 on a GPU that has it.
+        eval_batch_size: Images a batch at validation.
+        max_batches: Batches that an epoch and an evaluation end with, to try things out; None: all.
+        table_dataset: What the table's trainings were on; None where it has one dataset only.
+    """
+
+    needs_dataset: ClassVar[bool] = True
+    needs_method: ClassVar[bool] = True
+    needs_architecture: ClassVar[bool] = False
+    metrics: ClassVar[tuple[str, ...]] = (
+        "train_loss",
+        "train_accuracy_pct",
+        "valid_loss",
+        "valid_accuracy_pct",
+        "learning_rate",
+        "parameters_m",
+        "theta_entropy",
+        "skip_share",
+        "hessian_eigenvalue",
+        "derived_valid_accuracy_pct",
+        "derived_test_accuracy_pct",
+        "peak_memory_mb",
+    )
+
+    table_metrics: ClassVar[tuple[str, ...]] = ("derived_valid_accuracy_pct", "derived_test_accuracy_pct")
+
+    skeleton: Annotated[Any, Slot(SKELETONS)] | None = None
+    precision: Precision = "float32"
+    eval_batch_size: int = 512
+    max_batches: int | None = None
+    table_dataset: str | None = None
+
+    def __post_init__(self) -> None:
+        require_positive(eval_batch_size=self.eval_batch_size)
+        if self.max_batches is not None and self.max_batches < 1:
+            raise ValueError(f"max_batches: {self.max_batches} is below 1; leave it out for all")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision: '{self.precision}'; due is one of {', '.join(get_args(Precision))}")
+
+    def problems(self, space: SearchSpace) -> Iterator[tuple[str, str]]:
+        """What cannot work in a space, as (field, message)."""
+        if self.skeleton is None and space.kind not in available(SKELETONS):
+            yield (
+                "skeleton",
+                f"there is none by custom for search spaces of kind '{space.kind}'; name one of "
+                f"{', '.join(available(SKELETONS))}, or package.module:Class",
+            )
+
+    def width(self, space: SearchSpace) -> int | None:
+        """Channels of the narrowest cell; None where there is no skeleton, or one that has no such."""
+        skeleton = self.skeleton
+        if skeleton is None and space.kind in available(SKELETONS):
+            skeleton = build(SKELETONS, space.kind)
+        channels: int | None = getattr(skeleton, "channels", None)
+        return channels
+
+    def table_problems(self, table: Table, metric: str) -> Iterator[tuple[str, str]]:
+        """What a table cannot answer, as (field, message)."""
+        from raynas.errors import InputError
+
+        try:
+            table.part(self.table_dataset, None)
+        except InputError as error:
+            yield "table_dataset", str(error)
+
+    def start(self, trial: Trial) -> Searching:
+        """A search before its first epoch.
+
+        Raises:
+            InputError: The trial lacks a dataset or a method.
+        """
+        from raynas.workloads._searching import Searching  # so that checking a config loads no torch
+
+        return Searching(self, trial)

@@ -1,0 +1,168 @@
+"""A differentiable search as a workload: reports, checkpoints, look-ups, ends, decisions and their tuning."""
+
+from __future__ import annotations
+
+import math
+import pickle
+
+import pytest
+import torch
+from tables import write_table
+
+from raynas.config import load_text, override
+from raynas.errors import RaynasError
+from raynas.search.asktell import Proposal
+from raynas.spaces import get_space
+from raynas.trial import Diverged
+
+SPACE = get_space("nas_bench_201")
+CONFIG = """\
+search_space: nas_bench_201
+dataset: digits
+workload:
+  name: differentiable_search
+  skeleton: {name: nas_bench_201, channels: 4, cells: 1, stages: 2}
+  max_batches: 2
+  eval_batch_size: 64
+method: {epochs: 4, batch_size: 16}
+report: {metric: valid_accuracy_pct}
+"""
+
+
+def start(*overrides, text=CONFIG):
+    experiment = load_text(text, source="x.yaml", overrides=[override(item) for item in overrides])
+    return experiment.workload.start(experiment.trial(Proposal(0, None)))
+
+
+def reports(search):
+    found = []
+    while not search.done:
+        found.append(search.step())
+    return found
+
+
+def deterministic(report):
+    """All that does not hang on the machine."""
+    kept = {name: value for name, value in report.metrics.items() if name != "peak_memory_mb"}
+    return kept, report.epoch, report.architecture
+
+
+def test_every_epoch_is_reported_with_what_was_derived():
+    found = reports(start())
+    assert [report.epoch for report in found] == [1, 2, 3, 4]
+    for report in found:
+        assert SPACE.parse(report.architecture)
+        assert 0 <= report.metrics["skip_share"] <= 1
+        assert 0 < report.metrics["theta_entropy"] <= math.log(5) + 1e-6
+        assert report.metrics["peak_memory_mb"] > 0
+        assert report.cost_s > 0
+    rates = [report.metrics["learning_rate"] for report in found]
+    due = [0.001 + 0.024 * (1 + math.cos(math.pi * epoch / 4)) / 2 for epoch in range(4)]
+    assert rates == pytest.approx(due)
+
+
+METHODS = {
+    "darts": [],
+    "a2m": ["method.arch_gradient.name=a2m"],
+    "neighborhood": ["method.arch_gradient={name: neighborhood, d: 2, n_nbr: 3}"],
+    "second order": ["method.arch_gradient=unrolled"],
+    "sdarts": ["method.mixing_perturbation=adversarial"],
+    "lambda": ["method.weight_regularizer=layer_alignment"],
+    "drnas in stages": [
+        "method.relaxation=dirichlet",
+        "method.mixed_op=[{name: partial_channels, k: 2, edge_normalization: false}]",
+        "method.decision=[{name: stages, epochs: [2], keep: [3], k: [1], warmup: 1}]",
+    ],
+    "pc-darts": ["method.mixed_op=[{name: partial_channels, k: 2}]"],
+    "gdas": ["method.relaxation=gumbel", "method.order=w_first"],
+    "sgas": ["method.decision=[{name: greedy, warmup: 1, interval: 1}]"],
+    "pt": ["method.epochs=1", "method.decision=[{name: perturbation, tune_epochs: 1}]"],
+    "best loss": ["method.stopping={name: best_validation_loss, patience: 1}"],
+    "eigenvalue": ["method.stopping=hessian_eigenvalue"],
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_search_goes_on_from_its_checkpoint_bit_for_bit(name):
+    whole = reports(start(*METHODS[name]))
+    first = start(*METHODS[name])
+    halfway = len(whole) // 2
+    for _ in range(halfway):
+        first.step()
+    saved = pickle.loads(pickle.dumps(first.state_dict()))
+    second = start(*METHODS[name])
+    second.load_state_dict(saved)
+    rest = reports(second)
+    assert list(map(deterministic, rest)) == list(map(deterministic, whole[halfway:]))
+
+
+def test_a_checkpoint_of_another_method_is_refused():
+    saved = start().state_dict()
+    with pytest.raises(RaynasError, match="of another method"):
+        start("method.weights.lr=0.1").load_state_dict(saved)
+
+
+def test_the_derived_architecture_is_looked_up_in_the_table(tmp_path):
+    table = write_table(tmp_path / "toy.parquet")
+    for report in reports(start(f"table={table.path}", "report.metric=derived_test_accuracy_pct")):
+        architecture = SPACE.parse(report.architecture)
+        for split in ("valid", "test"):
+            due = table.query(f"{split}_accuracy_pct", architecture)
+            assert report.metrics[f"derived_{split}_accuracy_pct"] == pytest.approx(due)
+
+
+def test_trials_of_a_sweep_differ_in_what_is_swept_alone():
+    """The first epoch's training loss is the same whatever the learning rate of alpha, which comes later."""
+    slow, fast = (start(f"method.alpha.lr={lr}", "method.warmup_epochs=1").step() for lr in (1e-4, 1e-1))
+    assert slow.metrics["train_loss"] == fast.metrics["train_loss"]
+
+
+def test_selection_by_perturbation_decides_every_edge_while_it_is_tuned():
+    search = start("method.epochs=1", "method.decision=[{name: perturbation, tune_epochs: 1}]")
+    found = reports(search)
+    assert found[-1].metrics["theta_entropy"] == 0.0
+    assert found[0].metrics["theta_entropy"] > 0.0
+    (alive,) = search._bilevel.alive.values()
+    assert alive.sum(1).tolist() == [1] * 6
+    assert str(search._bilevel.layout.architecture(search._bilevel.alive)) == found[-1].architecture
+    assert {report.metrics["learning_rate"] for report in found[1:]} == {0.0025}
+
+
+def test_a_search_that_ends_early_answers_with_an_earlier_architecture():
+    search = start("method.epochs=8", "method.stopping={name: best_validation_loss, patience: 0}")
+    found = reports(search)
+    losses = [report.metrics["valid_loss"] for report in found]
+    best = losses.index(min(losses))
+    assert len(found) == min(8, best + 2)
+    # what was derived at the start of the best epoch, which is after the one before it
+    assert found[-1].architecture == (search._trail[best] if best else search._trail[0])
+
+
+def test_the_eigenvalue_is_reported_when_the_rule_measures_it():
+    found = reports(start("method.stopping={name: hessian_eigenvalue, every: 2}"))
+    measured = ["hessian_eigenvalue" in report.metrics for report in found]
+    assert measured == [True, False, True, False]
+
+
+def test_a_loss_that_is_no_number_is_a_divergence():
+    search = start("method.weights={lr: 1e18, clip: null}")
+    with pytest.raises(Diverged, match="loss is"):
+        reports(search)
+
+
+def test_the_greedy_decision_grows_the_batches():
+    search = start("method.decision=[{name: greedy, warmup: 0, interval: 1}]")
+    reports(search)
+    assert search._bilevel._train_batches.batch_size == 16 + 8 * 4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_searches_on_a_gpu(precision):
+    experiment = load_text(
+        CONFIG.replace("max_batches: 2", f"max_batches: 2, precision: {precision}"),
+        source="x.yaml",
+        overrides=[override("tune.resources.gpu=1")],
+    )
+    found = reports(experiment.workload.start(experiment.trial(Proposal(0, None))))
+    assert all(math.isfinite(value) for report in found for value in report.metrics.values())
