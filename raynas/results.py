@@ -212,6 +212,11 @@ def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Dat
     return frame
 
 
+def swept(made: pd.DataFrame) -> list[str]:
+    """The columns of a frame that hold what a sweep varied; their names are dotted paths."""
+    return [str(name) for name in made if "." in str(name) or name == "seed"]
+
+
 def of_run(folder: Folder) -> pd.DataFrame:
     """The result frame of a run's folder, also while the run goes on."""
     return frame(journal.read(folder))

@@ -6,8 +6,11 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
+from raynas.search.asktell import Report
+
 if TYPE_CHECKING:
     from raynas.config import Experiment
+    from raynas.search.asktell import Proposal
     from raynas.search.run import Run
     from raynas.storage import Folder
 
@@ -32,5 +35,15 @@ def report(run: Run, experiment: Experiment, folder: Folder, seconds: float) -> 
         return 1
     over = f", over {best.n} architectures" if best.n > 1 else ""
     print(f"best score {best.value:.4f}  ({experiment.report.metric}{over})")
-    print(f"best       {best.architecture}")
+    standing = run.standing(best.proposal_id)
+    print(f"best       {called(standing.proposal)}")
+    if isinstance(standing.outcome, Report) and standing.outcome.architecture is not None:
+        print(f"derived    {standing.outcome.architecture}")
     return 0
+
+
+def called(proposal: Proposal) -> str:
+    """A proposal by its architecture, or by what it sets."""
+    if proposal.architecture is not None:
+        return str(proposal.architecture)
+    return ", ".join(f"{path}={value}" for path, value in proposal.config.items()) or "as configured"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from raynas.cli.outcome import called
 from raynas.journal import Record
 from raynas.spaces import get_space
 
@@ -64,7 +65,7 @@ class Progress:
         took = "" if spent is None else f"  {spent:.1f} s"
         best = "" if run.best is None else f"  best {run.best.value:.2f}"
         proposal = run.standing(record["id"]).proposal
-        name = proposal.architecture if proposal.architecture is not None else dict(proposal.config)
+        name = called(proposal)
         print(f"{self._clock(run)} {counts.finished + counts.failed:>5} done  {what}{took}{best}  {name}")
         sys.stdout.flush()
 

@@ -39,7 +39,8 @@ def perform(arguments: argparse.Namespace) -> int:
     scored = last.dropna(subset=["score"]).sort_values(
         ["score", "proposal"], ascending=[about.mode == "min", True]
     )
-    columns = ["proposal", "score", "epoch", about.metric, "architecture"]
+    found = "derived" if last["architecture"].isna().all() else "architecture"
+    columns = ["proposal", "score", "epoch", about.metric, *results.swept(frame), found]
     if len(scored):
         print(f"\nbest by {about.metric}, {about.mode}imal:")
         print(scored[columns].head(arguments.top).to_string(index=False, float_format="%.3f"))
