@@ -65,7 +65,8 @@ class Bilevel:
         self._max_batches, self._eval_batch_size = max_batches, eval_batch_size
         self._channels_divisor: int | None = None
         self._last_valid: Batch | None = None
-        self.supernet = supernet.train()
+        # convolutions of few channels are up to twice as fast so, on CPUs too
+        self.supernet = supernet.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.layout: Layout = supernet.layout
         self.alive: Alive = self.layout.all_alive()
         self._losses = Losses(supernet, precision)

@@ -49,7 +49,7 @@ class Losses:
     """Mean cross-entropy of a supernet.
 
     Attributes:
-        supernet: The supernet.
+        supernet: The supernet; channels-last weights suit the images, which are given to it so.
         precision: See ``raynas.supernets.precision``.
     """
 
@@ -68,6 +68,7 @@ class Losses:
             weights: By name, instead of the supernet's own.
         """
         images, labels = batch
+        images = images.contiguous(memory_format=torch.channels_last)
         with autocast(self.precision, images.device), drawn_from(seed, images.device):
             if weights is None:
                 logits = self.supernet(images, mixing)

@@ -57,8 +57,8 @@ class Neighborhood:
         epsilon_q: Greatest change of a weight, before the edge's weights are scaled to sum to 1; of the
             additive representation.
         representation: ``additive`` adds noise to an edge's weights; ``multiplicative``, the paper's for the
-            maximum, forces the edge to ``none`` or ``skip_connect``, and its own gradient to zero; an edge with
-            neither stays as it is.
+            maximum, forces the edge to ``none`` or ``skip_connect``, and its own gradient to zero; an edge
+            with neither stays as it is.
         aggregator: Makes one loss of the members'; its derivative is known for the mean, the maximum, the
             median and the variance.
     """
