@@ -24,6 +24,15 @@ _METHODS = {
     "raynas.data.dataset": "load",
     "raynas.flatness.aggregator": "__call__",
     "raynas.predictors.ranker": "fit",
+    "raynas.supernets.skeleton": "supernet",
+    "raynas.differentiable.relaxation": "theta",
+    "raynas.differentiable.arch_gradient": "gradient",
+    "raynas.differentiable.arch_regularizer": "penalty",
+    "raynas.differentiable.mixing_perturbation": "perturbed",
+    "raynas.differentiable.weight_regularizer": "gradients",
+    "raynas.differentiable.mixed_op": "wrapped",
+    "raynas.differentiable.decision": "narrowed",
+    "raynas.differentiable.stopping": "stop",
 }
 
 

@@ -6,6 +6,8 @@ import argparse
 import ast
 from pathlib import Path
 
+from raynas.differentiable.method import SLOTS as METHOD_SLOTS
+
 SLOTS = {
     "workloads": "raynas.workloads",
     "searchers": "raynas.search.searcher",
@@ -15,6 +17,8 @@ SLOTS = {
     "proxies": "raynas.predictors.zero_cost",
     "rankers": "raynas.predictors.ranker",
     "studies": "raynas.studies",
+    "skeletons": "raynas.supernets.skeleton",
+    **{name: slot.package for name, slot in METHOD_SLOTS.items()},
 }
 FILES = {"configs": "tune_configs", "spaces": "search_spaces"}
 
