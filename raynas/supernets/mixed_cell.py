@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from raynas.supernets.fusion import fused_values, fusible
 from raynas.supernets.layout import Layout
 from raynas.supernets.mixed_edge import BuildEdge, EdgeMixing, EdgeShape
 from raynas.supernets.nodes import node_values
@@ -44,6 +45,7 @@ class MixedCell(nn.Module):
             self.edges.append(
                 build(EdgeShape(layout.names(kind, row), channels, stride=strides, pool_norm=pool_norm))
             )
+        self._fusible = n_inputs == 1 and fusible(list(self.edges))
 
     def forward(
         self, inputs: Sequence[Tensor], mixing: Sequence[EdgeMixing], edge_weights: Sequence[Tensor] | None
@@ -56,6 +58,8 @@ class MixedCell(nn.Module):
             edge_weights: For each row a number, of no dimensions, by which the edge's output is multiplied;
                 None: 1.
         """
+        if self._fusible and not any(one.dead_as_numbers for one in mixing):
+            return fused_values(list(self.edges), self._ends, inputs[0], mixing, edge_weights)  # type: ignore[arg-type]
 
         def term(row: int, x: Tensor) -> Tensor | None:
             made: Tensor | None = self.edges[row](x, mixing[row])

@@ -73,7 +73,7 @@ class MixedEdge(nn.Module):
             operation(name, shape.channels, stride=shape.stride, affine=False, pool_norm=shape.pool_norm)
             for name in shape.operations
         )
-        self._stride = shape.stride
+        self.stride = shape.stride
         self._adds = [not isinstance(candidate, Zero) for candidate in self.candidates]
 
     def forward(self, x: Tensor, mixing: EdgeMixing) -> Tensor | None:
@@ -85,7 +85,7 @@ class MixedEdge(nn.Module):
                 total = term if total is None else total + term
         if mixing.dead_as_numbers:
             if total is None:
-                total = torch.zeros_like(x[:, :, :: self._stride, :: self._stride])
+                total = torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
             for weight, alive in zip(mixing.weights, mixing.alive, strict=True):
                 total = total if alive else total + weight
         return total
