@@ -164,6 +164,7 @@ class Method:
         for path, component in self.components():
             for name, message in getattr(component, "problems", lambda space: ())(space):
                 yield f"{path}.{name}", message
+        yield from self._mismatches()
         names = {type(component).__name__ for component in self.mixed_op}
         if len(names) < len(self.mixed_op):
             yield "mixed_op", "wraps the edges twice in the same; name each wrapper once"
@@ -172,6 +173,23 @@ class Method:
             and name_of(SLOTS["arch_gradient"].package, self.arch_gradient) == "frozen"
         ):
             yield "arch_regularizer", "has nothing to act on where arch_gradient is frozen; leave it out"
+
+    def _mismatches(self) -> Iterator[tuple[str, str]]:
+        """Components that cannot work together; each says of itself what it needs and what it lacks."""
+        relaxed = f"relaxation {_named('relaxation', self.relaxation)}"
+        moving, path = self.arch_gradient, "arch_gradient"
+        while moving is not None:
+            if getattr(moving, "moves_mixing", False) and not getattr(self.relaxation, "computes_all", True):
+                name = _named("arch_gradient", moving)
+                yield path, f"{name} moves the weights of all operations, {relaxed} computes one; use softmax"
+            moving, path = getattr(moving, "inner", None), f"{path}.inner"
+        twice = getattr(self.relaxation, "twice_differentiable", True)
+        if getattr(self.stopping, "needs_second_derivatives", False) and not twice:
+            name = _named("stopping", self.stopping)
+            yield (
+                "stopping",
+                f"{name} takes second derivatives, {relaxed} has first ones only; use softmax",
+            )
 
     def width_problems(self, channels: int) -> Iterator[tuple[str, str]]:
         """What cannot work with cells of a width, as (field, message).
@@ -182,3 +200,7 @@ class Method:
         for path, component in self.components():
             for name, message in getattr(component, "width_problems", lambda channels: ())(channels):
                 yield f"{path}.{name}", message
+
+
+def _named(slot: str, component: Any) -> str:
+    return name_of(SLOTS[slot].package, component)

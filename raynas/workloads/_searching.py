@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -25,6 +23,7 @@ from raynas.seeding import derive
 from raynas.spaces import Architecture, get_space
 from raynas.supernets.cost import count_parameters
 from raynas.trial import Diverged, Trial
+from raynas.workloads._peak_memory import PeakMemory
 from raynas.workloads.differentiable_search import SKELETONS
 
 if TYPE_CHECKING:
@@ -46,6 +45,7 @@ class Searching:
                 f"workload differentiable_search: the trial has no {lack}; name one in the configuration"
             )
         torch.set_num_threads(trial.n_threads)
+        self._memory = PeakMemory(trial.device)
         self._settings, self._method, self._trial = settings, trial.method, trial
         space = get_space(trial.space)
         data = resident(trial.dataset, trial.device)
@@ -106,7 +106,7 @@ class Searching:
             "valid_accuracy_pct": valid.accuracy_pct,
             "learning_rate": lr,
             "parameters_m": count_parameters(self._bilevel.supernet) / 1e6,
-            "peak_memory_mb": self._peak_memory_mb(),
+            "peak_memory_mb": self._memory.mb(),
             **self._bilevel.diagnostics(),
         }
         eigenvalue = self._eigenvalue(progress)
@@ -191,9 +191,3 @@ class Searching:
     def _require_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):
             raise Diverged(f"{name} is {value} in epoch {self._epoch + 1}", self._epoch + 1)
-
-    def _peak_memory_mb(self) -> float:
-        if self._trial.device.startswith("cuda"):
-            return torch.cuda.max_memory_allocated(self._trial.device) / 2**20
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

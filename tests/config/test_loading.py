@@ -391,7 +391,10 @@ def test_swept_values_take_the_place_of_the_configurations():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("method.weights.lr: {grid: [0.1, 0.2]}", "method.weights.rl: {grid: [1]}"), "did you mean 'lr'"),
+        (
+            ("method.weights.lr: {grid: [0.1, 0.2]}", "method.weights.rl: {grid: [1]}"),
+            "rl: unknown key. It takes",
+        ),
         (("grid: [0.1, 0.2]", "grid: [0.1, -0.2]"), "-0.2: method.weights.lr: -0.2 is not positive"),
         (("grid: [0.1, 0.2]", "gird: [0.1, 0.2]"), "did you mean 'grid'"),
         (
@@ -409,6 +412,20 @@ def test_swept_values_take_the_place_of_the_configurations():
             "proposes no architectures, and train_arch",
         ),
         (("{epochs: 3,", "{epochs: 3, arch_gradient: first_odrer,"), "did you mean 'first_order'"),
+        (("{epochs: 3,", "{arch_gradient: {name: a2m, inner: frozen},"), "method.arch_gradient"),
+        (
+            ("{epochs: 3,", "{relaxation: gumbel, arch_gradient: {name: a2m, inner: neighborhood},"),
+            "method.arch_gradient.inner: neighborhood moves the weights of all operations",
+        ),
+        (
+            ("{epochs: 3,", "{relaxation: dirichlet, stopping: hessian_eigenvalue,"),
+            "method.stopping: hessian_eigenvalue takes second derivatives",
+        ),
+        (
+            ("{epochs: 3,", "{mixed_op: [{name: partial_channels, k: 3}],"),
+            "3 does not divide the 16",
+        ),
+        (("{epochs: 3,", "{arch_gradient: frozen, arch_regularizer: beta,"), "has nothing to act on"),
     ],
 )
 def test_a_search_or_a_sweep_that_cannot_work_is_refused_in_words(change, message):

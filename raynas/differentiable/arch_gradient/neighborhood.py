@@ -70,6 +70,7 @@ class Neighborhood:
     aggregator: Annotated[Aggregator, Slot("raynas.flatness.aggregator")] = field(default_factory=Mean)
 
     neutral: ClassVar[Mapping[str, Any]] = {"d": 0}
+    moves_mixing: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.d < 0:

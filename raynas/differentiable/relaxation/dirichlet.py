@@ -13,7 +13,7 @@ the rest is scaled to sum to 1; they agree on average.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -41,6 +41,8 @@ class Dirichlet:
     Attributes:
         evaluate: What the supernet is evaluated with: ``sample``, as in the released code, or ``mean``.
     """
+
+    twice_differentiable: ClassVar[bool] = False
 
     evaluate: Literal["sample", "mean"] = "sample"
 

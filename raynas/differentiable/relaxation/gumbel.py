@@ -11,7 +11,7 @@ evaluated with the operations that an architecture is derived from, those of gre
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ class Gumbel:
         evaluate: What the supernet is evaluated with: ``argmax``, each edge's likeliest operation;
             ``softmax``, all of them, a mixture that no forward pass of the search has seen; or ``sample``.
     """
+
+    computes_all: ClassVar[bool] = False
 
     tau: Coefficient = field(default=Ramp((10.0, 0.1)))
     evaluate: Literal["argmax", "softmax", "sample"] = "argmax"

@@ -35,6 +35,8 @@ class HessianEigenvalue:
 
     neutral: ClassVar[Mapping[str, Any]] = {}
 
+    needs_second_derivatives: ClassVar[bool] = True
+
     factor: float = 1.3
     window: int = 5
     delta: int = 4
