@@ -175,13 +175,20 @@ def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Dat
     owners, told, sources = owners[order], told[order], sources[order]
     blank, copied = sources < 0, owners != told
 
+    def repeated(text: str | None) -> Any:
+        return pd.array([text], dtype="string").take(np.zeros(len(sources), dtype=np.intp))
+
     def derived() -> Any:
         if "derived" not in reports:
-            return pd.array([None] * len(sources), dtype="string")
+            return repeated(None)
         return reports["derived"].astype("string").array.take(sources, allow_fill=True)
+
+    in_order = len(sources) == len(reports) and bool((sources == np.arange(len(sources))).all())
 
     def of_reports(name: str, otherwise: Any = np.nan) -> NDArray[Any]:
         values = reports[name].to_numpy("float64")
+        if in_order:
+            return values
         return (
             np.where(blank, otherwise, values[sources]) if len(values) else np.full(len(sources), otherwise)
         )
@@ -202,7 +209,7 @@ def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Dat
             made[name] = np.full(len(owners), np.nan)
     for name in proposals.columns.difference(list(PROPOSAL_COLUMNS)):
         made[str(name)] = proposals[name].infer_objects().array.take(owners)
-    made["run"] = pd.array([run] * len(owners), dtype="string")
+    made["run"] = repeated(run)
     made["cost_s"] = np.where(copied, 0.0, made["cost_s"])
     failed_at = proposals["failed_at"].to_numpy("float64", na_value=np.nan)
     seconds = np.where(blank, failed_at[told], made["time"])

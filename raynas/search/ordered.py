@@ -68,10 +68,10 @@ class Ordered:
         while (point := self._algorithm.propose()) is None:
             if not self._observe_next():
                 return None
-        given: dict[str, Any] = {"architecture": None, "config": point}
         if isinstance(point, Architecture):
-            given = {"architecture": point}
-        proposal = Proposal(id=self._asked, group=self._asked, **given)
+            proposal = Proposal(self._asked, point, group=self._asked)
+        else:
+            proposal = Proposal(self._asked, None, point, group=self._asked)
         self._untold[proposal.id] = self._unobserved[proposal.id] = point
         self._asked += 1
         return proposal

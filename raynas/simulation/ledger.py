@@ -100,7 +100,8 @@ class Ledger:
         import pandas as pd
 
         groups: dict[int, list[_Stretch]] = {}
-        for stretch in self._stretches:
+        # in the order of the frame, which spares it to put its rows in order
+        for stretch in sorted(self._stretches, key=lambda stretch: (stretch[0], stretch[2])):
             groups.setdefault(id(stretch[1].of), []).append(stretch)
         parts = [pd.DataFrame(_columns(stretches)) for stretches in groups.values()]
         if not parts:

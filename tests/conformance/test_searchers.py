@@ -33,7 +33,7 @@ def spec_of(name):
 
 
 def proposes_architectures(name):
-    return getattr(find(SLOT, name), "proposes_architectures", True)
+    return getattr(find(SLOT, name.partition("(")[0]), "proposes_architectures", True)
 
 
 SEARCHERS = [name for name in available(SLOT) if name != WRAPPER]
