@@ -17,7 +17,7 @@ from raynas.studies._baselines_table import TRUTH, Material
 if TYPE_CHECKING:
     import pandas as pd
 
-    from raynas.analysis.trajectories import Floats
+    from raynas.analysis.trajectories import Floats, Places
     from raynas.config import Experiment
     from raynas.studies import Progress
     from raynas.studies.baselines import Baselines
@@ -54,18 +54,7 @@ def run(material: Material, methods: list[Method], options: Baselines, progress:
     import pandas as pd
 
     budget = options.budget * material.last
-    _check(methods, material)
-    traces: dict[tuple[str, int], Trace] = {}
-    for number, method in enumerate(methods, start=1):
-        progress(f"{number} of {len(methods)}: {method.label}")
-        for repeat in range(options.repeats):
-            traces[method.name, repeat] = search(
-                _experiment(material, method, options, options.seed + repeat),
-                material.table.space,
-                budget=budget,
-                workers=options.workers,
-                early=method.stops_early,
-            )
+    traces = play(material, methods, options, progress)
     progress("comparing")
     budgets = {fraction: float(round(fraction * budget)) for fraction in sorted(options.fractions)}
     grids = {
@@ -86,7 +75,36 @@ def run(material: Material, methods: list[Method], options: Baselines, progress:
     curves = curves[first + [name for name in curves.columns if name not in first]]
     optimum = float(material.truth.max())
     summary = trajectories.summary(curves, VALUE, axis=EPOCHS, budgets=budgets, optimum=optimum)
-    return Frames(curves, _tested(summary, curves), _searches(traces, material.last, options))
+    return Frames(curves, _tested(summary, curves), searches(traces, material.last, options))
+
+
+def play(
+    material: Material, methods: list[Method], options: Baselines, progress: Progress
+) -> dict[tuple[str, int], Trace]:
+    """Every search of every method, by the method's name and the repeat.
+
+    Args:
+        material: What is searched.
+        methods: Those to run.
+        options: Of the study; its budget is in full trainings.
+        progress: Told of each method.
+
+    Raises:
+        InputError: A method cannot work in the space.
+    """
+    _check(methods, material)
+    traces: dict[tuple[str, int], Trace] = {}
+    for number, method in enumerate(methods, start=1):
+        progress(f"{number} of {len(methods)}: {method.label}")
+        for repeat in range(options.repeats):
+            traces[method.name, repeat] = search(
+                _experiment(material, method, options, options.seed + repeat),
+                material.table.space,
+                budget=options.budget * material.last,
+                workers=options.workers,
+                early=method.stops_early,
+            )
+    return traces
 
 
 def _check(methods: list[Method], material: Material) -> None:
@@ -131,14 +149,8 @@ def _curve(trace: Trace, axis: str, grid: Floats, material: Material, budget: in
     """The incumbent at the costs of a grid: nothing read beyond the budget; in seconds, to its end."""
     import pandas as pd
 
-    within = trace.epochs <= budget
-    places = trajectories.incumbents(
-        trace.readings[within],
-        epochs=trace.read_at[within],
-        proposals=trace.proposals[within],
-        mode=material.objective.mode,
-    )
-    costs = trace.epochs[within].astype(float) if axis == EPOCHS else trace.seconds[within]
+    places = incumbents(trace, material, budget)
+    costs = (trace.epochs.astype(float) if axis == EPOCHS else trace.seconds)[: len(places)]
     shown = grid if axis == EPOCHS else grid[grid <= trace.ended_s]
     at = trajectories.steps(shown, costs, places)
     known = at >= 0  # neither NaN, before the first reading, nor -1, before the first that is a number
@@ -156,6 +168,17 @@ def _curve(trace: Trace, axis: str, grid: Floats, material: Material, budget: in
     )
 
 
+def incumbents(trace: Trace, material: Material, budget: int) -> Places:
+    """Place of the incumbent after each reading that came within the budget; -1 while there is none."""
+    n = int(np.searchsorted(trace.epochs, budget, side="right"))
+    return trajectories.incumbents(
+        trace.readings[:n],
+        epochs=trace.read_at[:n],
+        proposals=trace.proposals[:n],
+        mode=material.objective.mode,
+    )
+
+
 def _tested(summary: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     """The summary with p-values against random search, where all repeats have a value."""
     of_epochs = curves[curves["axis"] == EPOCHS]
@@ -168,7 +191,8 @@ def _tested(summary: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
     return summary.assign(p_above_random=p_values)
 
 
-def _searches(traces: dict[tuple[str, int], Trace], last: int, options: Baselines) -> pd.DataFrame:
+def searches(traces: dict[tuple[str, int], Trace], last: int, options: Baselines) -> pd.DataFrame:
+    """What each search spent, a row a (method, repeat)."""
     import pandas as pd
 
     return pd.DataFrame(

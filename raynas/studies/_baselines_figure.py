@@ -52,7 +52,7 @@ def draw(
     ):
         part = means[means["axis"] == axis]
         for number, name in enumerate(labels):
-            _curve(panel, part[part["method"] == name], labels[name], _STYLE[name], number)
+            curve(panel, part[part["method"] == name], labels[name], _STYLE[name], number)
         panel.axhline(optimum, color="#777777", linewidth=0.9, linestyle=":", label="best of the table")
         panel.set_xscale("log")
         panel.set_xlim(part["cost"].max() / n_trainings, part["cost"].max() * 1.1)
@@ -69,7 +69,16 @@ def draw(
     return figure
 
 
-def _curve(panel: Axes, part: pd.DataFrame, label: str, style: Style, number: int) -> None:
+def curve(panel: Axes, part: pd.DataFrame, label: str, style: Style, number: int) -> None:
+    """One mean curve in steps, with its band.
+
+    Args:
+        panel: Where.
+        part: Its rows, as ``trajectories.mean_curves`` gives them.
+        label: In the legend.
+        style: How it is drawn.
+        number: Of the curve, so that marks of different ones stand apart.
+    """
     x, mean, error = part["cost"], part["mean"], part["standard_error"].fillna(0.0)
     every = max(1, len(x) // _N_MARKS)
     low, high = mean - error, mean + error

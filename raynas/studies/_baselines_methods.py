@@ -18,7 +18,7 @@ NAMES = (RANDOM, "regularized_evolution", "local_search", "tpe", "na_rs_mean", "
 
 # Optuna's own defaults, named so that they stay what the report says.
 _TPE = {"multivariate": True, "n_startup_trials": 10, "n_ei_candidates": 24}
-_AMPLE = 10**9  # proposals: the budget ends a search, not their number
+AMPLE = 10**9  # proposals: the budget ends a search, not their number
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ def methods(options: Baselines) -> list[Method]:
     from raynas.search.searcher.random_search import RandomSearch
     from raynas.search.searcher.regularized_evolution import RegularizedEvolution
 
-    uniform = RandomSearch(_AMPLE)
+    uniform = RandomSearch(AMPLE)
     at_a_time = f"{options.workers} proposal{'s' * (options.workers > 1)} under way"
-    evolution = RegularizedEvolution(n_proposals=_AMPLE, parallelism=options.workers)
-    local = LocalSearch(n_proposals=_AMPLE)
-    tpe = Optuna(sampler_options=_TPE, n_proposals=_AMPLE, parallelism=options.workers)
+    evolution = RegularizedEvolution(n_proposals=AMPLE, parallelism=options.workers)
+    local = LocalSearch(n_proposals=AMPLE)
+    tpe = Optuna(sampler_options=_TPE, n_proposals=AMPLE, parallelism=options.workers)
     made = [
         Method(RANDOM, "random search", "uniform draws, with replacement", uniform),
         Method(

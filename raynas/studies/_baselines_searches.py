@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -174,6 +174,10 @@ class _MeteredSearcher:
     def __init__(self, base: Searcher, meter: Meter) -> None:
         self._base, self._meter = base, meter
 
+    def __getattr__(self, name: str) -> Any:
+        """What else the searcher has, such as ``share``."""
+        return getattr(self._base, name)
+
     def ask(self) -> Proposal | None:
         proposal = None if self._meter.closed else self._base.ask()
         if proposal is not None:
@@ -199,7 +203,10 @@ class _MeteredSchedule:
 class _MeteredScheduler:
     def __init__(self, base: Scheduler, meter: Meter, objective: Objective) -> None:
         self._base, self._meter, self._objective = base, meter, objective
-        self.next_decision = base.next_decision  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the scheduler has, such as ``next_decision`` and ``admits``."""
+        return getattr(self._base, name)
 
     def report(self, trial_id: int, report: Report) -> Decision:
         self._meter.read(trial_id, report.epoch, self._objective.value(report))

@@ -16,7 +16,7 @@ from raynas.studies._baselines_searches import PATIENCE
 from raynas.studies._baselines_table import Material
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -46,15 +46,25 @@ def report(material: Material, methods: list[Method], frames: Frames, options: B
     )
 
 
-def _about(material: Material, methods: list[Method], ran: set[str], options: Baselines) -> str:
+def about(
+    wording: str,
+    material: Material,
+    options: Baselines,
+    *,
+    methods: Sequence[str],
+    **more: object,
+) -> str:
+    """What was searched, with what budget, and how often, in the words of a study.
+
+    Args:
+        wording: With places for what is known here.
+        material: What was searched.
+        options: Of the comparison.
+        methods: A line of Markdown each.
+        more: What else the wording has places for.
+    """
     table, part = material.table, material.part
-    lines = [
-        f"- **{method.label}**: {method.settings}."
-        if method.name in ran
-        else f"- **{method.label}** is left out: {material.no_early_stopping}."
-        for method in methods
-    ]
-    return text.ABOUT.format(
+    return wording.format(
         table=table.path.name,
         space=table.about.space,
         size=table.space.size,
@@ -73,8 +83,19 @@ def _about(material: Material, methods: list[Method], ran: set[str], options: Ba
         repeats=options.repeats,
         seed=options.seed,
         last_seed=options.seed + options.repeats - 1,
-        methods="\n".join(lines),
+        methods="\n".join(methods),
+        **more,
     )
+
+
+def _about(material: Material, methods: list[Method], ran: set[str], options: Baselines) -> str:
+    lines = [
+        f"- **{method.label}**: {method.settings}."
+        if method.name in ran
+        else f"- **{method.label}** is left out: {material.no_early_stopping}."
+        for method in methods
+    ]
+    return about(text.ABOUT, material, options, methods=lines)
 
 
 def _curves(
@@ -106,7 +127,7 @@ def _comparison(summary: pd.DataFrame, labels: Mapping[str, str], options: Basel
                 "",
                 wide.assign(
                     **{"regret": list(map(markdown.number, full["regret"]))},
-                    p=[_p(p) for p in full["p_above_random"]],
+                    p=[p_value(p) for p in full["p_above_random"]],
                 ),
             )
         ],
@@ -125,11 +146,12 @@ def _finding(full: pd.DataFrame, labels: Mapping[str, str]) -> str:
     if best != RANDOM and RANDOM in found:
         mean, std, _ = found[RANDOM]
         said += f"; random search: {markdown.number(mean, std)} %"
-        said += f" (p = {_p(p)})" if _p(p) else ""
+        said += f" (p = {p_value(p)})" if p_value(p) else ""
     return f"{said}."
 
 
-def _p(value: float) -> str:
+def p_value(value: float) -> str:
+    """A p-value as it is printed; nothing for none."""
     return "" if np.isnan(value) else f"{value:.2g}"
 
 

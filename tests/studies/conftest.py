@@ -31,7 +31,9 @@ def small_space(tmp_path_factory):
 def make_table(tmp_path_factory, small_space):
     """Writes a table of made-up curves; its options say what of them is left out."""
 
-    def make(*, n=125, epochs=EPOCHS, seeds=(0, 1, 2), leave_out=(), dataset="digits"):
+    def make(
+        *, n=125, epochs=EPOCHS, seeds=(0, 1, 2), leave_out=(), dataset="digits", noise=1.0, constants=None
+    ):
         rng = np.random.default_rng(0)
         ops = small_space.ops_table()
         final = 88 + 2 * rng.normal(size=(3, 5))[np.arange(3), ops].sum(axis=1)
@@ -39,13 +41,13 @@ def make_table(tmp_path_factory, small_space):
 
         def runs():
             for seed in seeds:
-                noise = rng.normal(size=(125, len(epochs))) * (0.3 + 3 / np.array(epochs))
-                valid = np.round(5 * (final[:, None] * (1 - 0.5 / np.array(epochs)) + noise)) / 5
+                drawn = rng.normal(size=(125, len(epochs))) * (0.3 + 3 / np.array(epochs))
+                valid = np.round(5 * (final[:, None] * (1 - 0.5 / np.array(epochs)) + noise * drawn)) / 5
                 last = np.full((125, len(epochs)), np.nan)
                 last[:, -1] = np.clip(final - 25 + rng.normal(size=125), 0, 100)
                 metrics = {
                     "valid_accuracy_pct": np.clip(valid, 0, 100)[:n],
-                    "test_accuracy_pct": np.clip(valid + rng.normal(size=valid.shape), 0, 100)[:n],
+                    "test_accuracy_pct": np.clip(valid + noise * rng.normal(size=valid.shape), 0, 100)[:n],
                     "parameters_m": (ops == 3).sum(axis=1)[:n] / 1e3,
                     "shifted_accuracy_pct": last[:n],
                 }
@@ -53,7 +55,8 @@ def make_table(tmp_path_factory, small_space):
                 yield Runs(dataset, epochs[-1], seed, epochs, indices, kept)
 
         path = tmp_path_factory.mktemp("tables") / "small.parquet"
-        write(path, About(small_space.name, "a test", "nothing"), runs(), extra=[SHIFTED])
+        about = About(small_space.name, "a test", "nothing", constants or {})
+        write(path, about, runs(), extra=[SHIFTED])
         return Table.open(path)
 
     return make

@@ -129,6 +129,10 @@ class Pyramid:
         """A paused trial goes on."""
         raise NotImplementedError
 
+    def next_to_run(self, pending: Collection[int], paused: Collection[int]) -> int | None:
+        """See ``Scheduler.next_to_run``."""
+        raise NotImplementedError
+
     def _arrived(self, trial_id: int) -> None:
         """A trial has reached a level, or ended."""
 
