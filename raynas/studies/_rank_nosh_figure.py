@@ -29,7 +29,7 @@ _STYLE = {
     "tpe": STYLES[3],
     RANDOM: STYLES[7],
 }
-_LATE = 0.15  # of the budget; what came before does not set the scale
+_LATE = 0.15  # of the budget
 
 
 def answers(
@@ -48,7 +48,7 @@ def answers(
     for number, name in enumerate(labels):
         curve(panel, means[means["method"] == name], labels[name], _STYLE[name], number)
     panel.axvline(cost, color="#777777", linewidth=0.9, linestyle="--")
-    _finished(panel, means, optimum)
+    _finished(panel, last=means["cost"].max(), lowest=_lowest(means), optimum=optimum)
     _legend(figure, panel)
     return figure
 
@@ -107,13 +107,14 @@ def ablations(
         title: Above all.
     """
     figure, axes = _figure((4.0 * min(3, len(panels)), 3.4 * -(-len(panels) // 3) + 0.6), len(panels), title)
+    lowest = min(map(_lowest, panels.values()))
     for panel, (name, means) in zip(axes, panels.items(), strict=True):
         for number, method in enumerate(dict.fromkeys(means["method"])):
             style = _STYLE.get(method) or STYLES[(1, 2, 3, 5)[(number - 1) % 4]]
             curve(panel, means[means["method"] == method], labels[method], style, number)
         panel.axvline(cost, color="#777777", linewidth=0.9, linestyle="--")
         panel.set_title(name, fontsize=10)
-        _finished(panel, means, optimum)
+        _finished(panel, last=means["cost"].max(), lowest=lowest, optimum=optimum)
         panel.legend(fontsize=7.5, frameon=False, loc="lower right")
     return figure
 
@@ -136,15 +137,18 @@ def _figure(size: tuple[float, float], n_panels: int, title: str) -> tuple[Figur
     return figure, list(grid.flat[:n_panels])
 
 
-def _finished(panel: Axes, means: pd.DataFrame, optimum: float) -> None:
-    """Logarithmic epochs, and accuracies from what was found late to the best there is."""
-    last = means["cost"].max()
+def _lowest(means: pd.DataFrame) -> float:
+    """Of the means of late costs; what came before does not set the scale."""
+    return float(means.loc[means["cost"] >= _LATE * means["cost"].max(), "mean"].min())
+
+
+def _finished(panel: Axes, *, last: float, lowest: float, optimum: float) -> None:
+    """Logarithmic epochs, and accuracies up to the best there is, with room for a legend below."""
     panel.axhline(optimum, color="#777777", linewidth=0.9, linestyle=":", label="best of the table")
     panel.set_xscale("log")
     panel.set_xlim(last / 100, last * 1.1)
-    lowest = means.loc[means["cost"] >= _LATE * last, "mean"].min()
     if lowest < optimum:
-        panel.set_ylim(lowest - 0.4 * (optimum - lowest), optimum + 0.08 * (optimum - lowest))
+        panel.set_ylim(lowest - 0.5 * (optimum - lowest), optimum + 0.08 * (optimum - lowest))
     panel.set_xlabel("epochs trained", fontsize=9.5)
     panel.set_ylabel("test accuracy of the answer (%)", fontsize=9.5)
 

@@ -65,9 +65,7 @@ class Neighborhood:
                 "base: a neighborhood of neighborhoods has no meaning; give the inner one's base, a larger d"
             )
         if not getattr(self.base, "proposes_architectures", True):
-            raise ValueError(
-                "base: proposes no architectures; give one that does, such as random_search"
-            )
+            raise ValueError("base: proposes no architectures; give one that does, such as random_search")
         if self.d < 0:
             raise ValueError(f"d: {self.d} is below 0; give 1 or more, or 0 for references alone")
         require_positive(n_nbr=self.n_nbr)
