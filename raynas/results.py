@@ -293,7 +293,7 @@ def _gathered(records: Iterable[Record], about: Header) -> tuple[pd.DataFrame, p
         key: int = record.get("id", -1)
         match record["kind"]:
             case "proposal":
-                swept |= record["config"].keys()
+                swept |= record.get("config", {}).keys()
                 proposals[key] = _proposal_columns(record, about)
             case "report":
                 row = {**record["metrics"], "epoch": record["epoch"], "cost_s": record["cost_s"]}
@@ -326,7 +326,7 @@ def _proposal_columns(record: Record, about: Header) -> dict[str, Any]:
     space = get_space(about.space)
     index = None if text is None else space.index(space.parse(text))
     return {
-        **record["config"],
+        **record.get("config", {}),
         "proposal": record["id"],
         "group": -1 if record["group"] is None else record["group"],
         "role": record["role"],

@@ -19,6 +19,7 @@ from raynas.config.experiment import Experiment
 from raynas.config.plain import to_plain
 from raynas.config.smoke import shrink
 from raynas.errors import ConfigError, InputError, Problem
+from raynas.search.sweep import ranges
 from raynas.yaml_document import Document, KeyPath, parse, parse_value
 from raynas.yaml_document import load as load_yaml
 
@@ -143,7 +144,7 @@ def _sweep_problems(
 ) -> Iterator[tuple[KeyPath, str]]:
     """What is wrong with values of the sweep that is not wrong without them."""
     known = {message for _, message in found}
-    for path, of in experiment.context().sweep.items():
+    for path, of in ranges(experiment.sweep).items():
         for value in of.samples():
             try:
                 swept = with_values(experiment, {path: value})

@@ -192,10 +192,10 @@ def test_with_epochs_of_one_length_seconds_are_epochs(table):
 def test_on_one_worker_the_seconds_are_those_of_the_trainings(table):
     made = play(table, methods=("local_search",), repeats=1)
     experiment = Experiment(
-        table.about.space,
-        QueryTable(seed="draw"),
-        LocalSearch(n_proposals=OPTIONS["budget"]),
-        Objective("valid_accuracy_pct"),
+        search_space=table.about.space,
+        workload=QueryTable(seed="draw"),
+        searcher=LocalSearch(n_proposals=OPTIONS["budget"]),
+        report=Objective("valid_accuracy_pct"),
         table=str(table.path),
     )
     costs = simulate(experiment, Cluster()).frame()["cost_s"]
