@@ -7,20 +7,21 @@ sides run random search and asynchronous successive halving (eta 3, first rung a
 mean curves and draw what they evaluate without repetition. The clock runs from the first proposal to the data
 frame of results; before it starts, raynas has read the table, Syne Tune has built its black box, and both
 have played a small search. What is printed is the median of --repeats, turn and turn about. A last part
-measures raynas alone at up to a million trials, on a space and with curves that no table limits.
+measures raynas alone at up to a million trials on --scaling-workers, under ASHA and NOSH, on a space and with
+curves that no table limits.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import io
 import logging
 import os
 import tempfile
 import time
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from raynas.search.asktell import Objective, SearchContext
 from raynas.search.ordered import Ordered
 from raynas.search.scheduler.asha import Asha
 from raynas.search.scheduler.fifo import Fifo
+from raynas.search.scheduler.nosh import Nosh
 from raynas.search.searcher.random_search import RandomSearch
 from raynas.simulation import Cluster, simulate
 from raynas.spaces import Architecture, SearchSpace
@@ -191,24 +193,35 @@ def compare(table: Table, trials: list[int], workers: int, repeats: int) -> None
                 )
 
 
+def pyramid(n_trials: int, workers: int, mode: Literal["synchronous", "asynchronous"]) -> Nosh:
+    """Batches as large as the cluster, so that synchronous ones leave few workers idle."""
+    batch = min(workers, n_trials)
+    return Nosh((1, 3, 9, 27), 0.5, n_first=batch, n_batch=batch, n_pool=n_trials, mode=mode)
+
+
 def scaling(counts: list[int], workers: int) -> None:
-    planned = Experiment(
-        search_space="darts",
-        workload=Curve(),
-        searcher=RandomSearch(),
-        scheduler=Asha(),
-        report=Objective(METRIC),
-    )
     for n_trials in counts:
-        of_size = dataclasses.replace(planned, searcher=RandomSearch(n_trials))
-        started = time.perf_counter()
-        played = simulate(of_size, Cluster(workers=workers))
-        seconds = time.perf_counter() - started
-        print(
-            f"{n_trials:>9,} trials, ASHA over darts: {played.n_events:>9,} events in {seconds:7.1f} s, "
-            f"{1e6 * seconds / played.n_events:5.1f} us each",
-            flush=True,
-        )
+        schedulers = {
+            "ASHA": Asha(),
+            "NOSH": pyramid(n_trials, workers, "synchronous"),
+            "NOSH, asynchronous": pyramid(n_trials, workers, "asynchronous"),
+        }
+        for name, scheduler in schedulers.items():
+            planned = Experiment(
+                search_space="darts",
+                workload=Curve(),
+                searcher=RandomSearch(n_trials),
+                scheduler=scheduler,
+                report=Objective(METRIC),
+            )
+            started = time.perf_counter()
+            played = simulate(planned, Cluster(workers=workers))
+            seconds = time.perf_counter() - started
+            print(
+                f"{n_trials:>9,} trials on {workers:,} workers, {name:<18} {played.n_events:>9,} events in "
+                f"{seconds:7.1f} s, {1e6 * seconds / played.n_events:5.1f} us each",
+                flush=True,
+            )
 
 
 def main() -> None:
@@ -220,9 +233,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--scaling", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--scaling-workers", type=int, default=1_000)
     arguments = parser.parse_args()
-    compare(open_table(arguments.table), arguments.trials, arguments.workers, arguments.repeats)
-    scaling(arguments.scaling, arguments.workers)
+    if arguments.trials:
+        compare(open_table(arguments.table), arguments.trials, arguments.workers, arguments.repeats)
+    scaling(arguments.scaling, arguments.scaling_workers)
 
 
 if __name__ == "__main__":
