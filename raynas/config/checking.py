@@ -1,8 +1,9 @@
 """What only the whole of an experiment shows: parts that do not fit one another, files that are not there.
 
 A component takes part by having a method ``problems``: of a searcher and of a workload it takes the search
-space, of a dataset nothing. A workload's ``table_problems`` takes the table and the metric, a scheduler's
-``epoch_problems`` the last epoch of every trial. Each yields the name of a field and what is wrong with it.
+space, of a dataset nothing. A workload's ``table_problems`` takes the table and the metric, its
+``supernet_problems`` the supernet's path, the space and the dataset, a scheduler's ``epoch_problems`` the last
+epoch of every trial. Each yields the name of a field and what is wrong with it.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
     yield from _ask("searcher", experiment.searcher, experiment.context().sweep, method="sweep_problems")
     yield from _of_architectures(experiment)
     yield from _ask("workload", experiment.workload, space)
+    yield from _of_supernet(experiment, space, here=here)
     if here and experiment.dataset is not None:
         yield from _ask("dataset", experiment.dataset)
     if getattr(experiment.workload, "needs_dataset", False) and experiment.dataset is None:
@@ -53,6 +55,7 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
             yield ("method",), "is missing; the workload needs one, such as method: {} for DARTS"
         else:
             yield from _ask("method", experiment.method, space)
+            yield from _ask("workload", experiment.workload, experiment.method, method="method_problems")
             if (width := getattr(experiment.workload, "width", None)) is not None:
                 yield from _ask("method", experiment.method, width(space) or 0, method="width_problems")
     elif experiment.method is not None:
@@ -103,6 +106,29 @@ def _of_architectures(experiment: Experiment) -> Iterator[tuple[KeyPath, str]]:
         yield ("sweep",), "is for searcher: sweep; leave one of the two out"
 
 
+def _of_supernet(experiment: Experiment, space: SearchSpace, *, here: bool) -> Iterator[tuple[KeyPath, str]]:
+    """Whether trials find the supernet that they need, or one is trained for them first."""
+    workload, supernet = experiment.workload, experiment.supernet
+    needed = getattr(workload, "needs_supernet", False)
+    if not needed and supernet is not None:
+        yield ("supernet",), f"{_called(workload)} takes no weights from one; use workload: score_subnet"
+    elif needed and experiment.prelude is None and supernet is None:
+        message = "is missing; name the run that trained one, as in supernet: runs/NAME, or say by "
+        yield ("supernet",), f"{message}workload.training how to train one first"
+    elif needed and experiment.prelude is not None and supernet is not None:
+        message = "is there, and workload.training would train another; leave one of the two out"
+        yield ("supernet",), f"{message}, as by -o workload.training=null"
+    elif supernet is not None and here:
+        # its fields are the experiment's, since it is about more than the workload
+        yield from _ask("", workload, supernet, space, experiment.dataset, method="supernet_problems")
+    if experiment.prelude is not None and getattr(experiment.scheduler, "needs_ray", False):
+        yield (
+            ("scheduler",),
+            "Ray Tune's own schedulers know no trial that all others wait for; use another, such as "
+            "scheduler: fifo, or train the supernet in a run of its own",
+        )
+
+
 def _called(component: object) -> str:
     return name_of("raynas.workloads", component)
 
@@ -126,6 +152,7 @@ def _ask(name: str, component: Any, *context: Any, method: str = "problems") -> 
     try:
         problems = getattr(component, method, None)
         found = [] if problems is None else list(problems(*context))
-        yield from [((name, *field.split(".")), message) for field, message in found]
+        inside = (name,) if name else ()
+        yield from [((*inside, *field.split(".")), message) for field, message in found]
     except Exception as error:
         yield (name,), f"{type(component).__name__}.{method} raised {reason(error)}; correct the class"

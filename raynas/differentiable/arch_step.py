@@ -144,13 +144,16 @@ class ArchStep:
             return loss if penalty is None else loss + penalty
 
         supernet, options = self._losses.supernet, self._method.weights
-        unrolling = Unrolling(
-            weights={name: tensor.detach() for name, tensor in supernet.named_parameters()},
-            momentum=weights.momentum(),
-            train_loss=lambda of_weights, alpha: loss_on(train, alpha, of_weights=of_weights),
-            valid_loss=lambda of_weights, alpha: valid_loss(alpha, of_weights=of_weights),
-            lr=weights.lr,
-            momentum_factor=options.momentum,
-            weight_decay=options.weight_decay,
-        )
-        return Objective(valid_loss, supernet.layout, alive, progress, seed, unrolling)
+
+        def unroll() -> Unrolling:
+            return Unrolling(
+                weights={name: tensor.detach() for name, tensor in supernet.named_parameters()},
+                momentum=weights.momentum(),
+                train_loss=lambda of_weights, alpha: loss_on(train, alpha, of_weights=of_weights),
+                valid_loss=lambda of_weights, alpha: valid_loss(alpha, of_weights=of_weights),
+                lr=weights.lr,
+                momentum_factor=options.momentum,
+                weight_decay=options.weight_decay,
+            )
+
+        return Objective(valid_loss, supernet.layout, alive, progress, seed, unroll)

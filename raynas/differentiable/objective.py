@@ -65,7 +65,7 @@ class Objective:
         alive: What still counts.
         progress: How far the search is.
         seed: Of this step's draws.
-        unrolling: The weights' next step; None where there is none to look at.
+        unroll: Gives the weights' next step, for gradients that look at it; None where there is none.
     """
 
     loss: Loss
@@ -73,7 +73,12 @@ class Objective:
     alive: Alive
     progress: Progress
     seed: int = 0
-    unrolling: Unrolling | None = None
+    unroll: Callable[[], Unrolling] | None = None
+
+    @property
+    def unrolling(self) -> Unrolling | None:
+        """The weights' next step, put together now; None where there is none to look at."""
+        return None if self.unroll is None else self.unroll()
 
     def gradient(self, alpha: Parameters, move: Move | None = None) -> dict[str, Tensor]:
         """The loss's derivatives by the architecture parameters."""

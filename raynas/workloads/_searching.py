@@ -160,16 +160,15 @@ class Searching:
         rule = self._method.stopping
         if rule is None or tuning:
             return
-        self._stop = rule.stop(self._history)
-        if self._stop is None and self._epoch == self._n_epochs:
-            self._stop = rule.final(self._history)
+        over = self._epoch == self._n_epochs
+        self._stop = rule.final(self._history) if over else rule.stop(self._history)
 
     def _answer(self) -> str:
         return self._trail[-1 if self._stop is None else self._stop.epoch]
 
     def _eigenvalue(self, progress: Progress) -> float | None:
-        every: int | None = getattr(self._method.stopping, "every", None)
-        if every is None or (self._epoch - 1) % every:
+        asked = (getattr(self._method.stopping, "every", None), self._settings.hessian_every)
+        if not any(every is not None and (self._epoch - 1) % every == 0 for every in asked):
             return None
         return self._bilevel.hessian_eigenvalue(progress, self._epoch)
 

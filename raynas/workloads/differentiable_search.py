@@ -11,6 +11,7 @@ from raynas.ranges import require_positive
 
 if TYPE_CHECKING:
     from raynas.benchmarks import Table
+    from raynas.differentiable.method import Method
     from raynas.spaces import SearchSpace
     from raynas.trial import Trial
     from raynas.workloads._searching import Searching
@@ -31,6 +32,9 @@ class DifferentiableSearch:
         eval_batch_size: Images a batch at validation.
         max_batches: Batches that an epoch and an evaluation end with, to try things out; None: all.
         table_dataset: What the table's trainings were on; None where it has one dataset only.
+        hessian_every: Epochs from one measurement of the validation loss's greatest Hessian eigenvalue by the
+            logits to the next, the first after the first epoch; None: measured where a stopping rule of the
+            method asks for it.
     """
 
     needs_dataset: ClassVar[bool] = True
@@ -58,11 +62,14 @@ class DifferentiableSearch:
     eval_batch_size: int = 512
     max_batches: int | None = None
     table_dataset: str | None = None
+    hessian_every: int | None = None
 
     def __post_init__(self) -> None:
         require_positive(eval_batch_size=self.eval_batch_size)
         if self.max_batches is not None and self.max_batches < 1:
             raise ValueError(f"max_batches: {self.max_batches} is below 1; leave it out for all")
+        if self.hessian_every is not None and self.hessian_every < 1:
+            raise ValueError(f"hessian_every: {self.hessian_every} is below 1; leave it out for never")
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision: '{self.precision}'; due is one of {', '.join(get_args(Precision))}")
 
@@ -73,6 +80,15 @@ class DifferentiableSearch:
                 "skeleton",
                 f"there is none by custom for search spaces of kind '{space.kind}'; name one of "
                 f"{', '.join(available(SKELETONS))}, or package.module:Class",
+            )
+
+    def method_problems(self, method: Method) -> Iterator[tuple[str, str]]:
+        """What cannot be measured of a method's searches, as (field, message)."""
+        twice = getattr(method.relaxation, "twice_differentiable", True)
+        if self.hessian_every is not None and not twice:
+            yield (
+                "hessian_every",
+                "takes second derivatives, and the method's relaxation has first ones only; leave it out",
             )
 
     def width(self, space: SearchSpace) -> int | None:

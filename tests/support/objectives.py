@@ -44,8 +44,9 @@ def mixing_objective_of(
 
 
 def _objective(loss, layout, alive, progress, seed, unrolling):
+    unroll = None if unrolling is None else lambda: unrolling
     return Objective(
-        loss, layout, alive or layout.all_alive(), progress or Progress(0, 50), seed, unrolling=unrolling
+        loss, layout, alive or layout.all_alive(), progress or Progress(0, 50), seed, unroll=unroll
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from tables import write_table
 
 from raynas.config import load_text, override
-from raynas.errors import RaynasError
+from raynas.errors import ConfigError, RaynasError
 from raynas.search.asktell import Proposal
 from raynas.spaces import get_space
 from raynas.trial import Diverged
@@ -142,6 +142,24 @@ def test_the_eigenvalue_is_reported_when_the_rule_measures_it():
     found = reports(start("method.stopping={name: hessian_eigenvalue, every: 2}"))
     measured = ["hessian_eigenvalue" in report.metrics for report in found]
     assert measured == [True, False, True, False]
+
+
+def test_the_eigenvalue_is_reported_when_it_is_asked_for():
+    found = reports(start("workload.hessian_every=3"))
+    measured = ["hessian_eigenvalue" in report.metrics for report in found]
+    assert measured == [True, False, False, True]
+    with pytest.raises(ConfigError, match=r"workload\.hessian_every: takes second derivatives"):
+        start("workload.hessian_every=3", "method.relaxation=dirichlet")
+
+
+def test_a_rule_that_would_end_the_search_after_its_last_epoch_changes_nothing():
+    rule = "{name: hessian_eigenvalue, every: 1, window: 1, delta: 1, start: 0, factor: 1e-9}"
+    search = start(f"method.stopping={rule}", "method.epochs=3")
+    answers = [report.architecture for report in reports(search)]
+    assert len(answers) == 2, "the rule ends it as soon as it may"
+    search = start(f"method.stopping={rule}", "method.epochs=2")
+    reports(search)
+    assert search._stop is None
 
 
 def test_a_loss_that_is_no_number_is_a_divergence():
