@@ -9,10 +9,11 @@ epochs, the better half of each level reaching the next), so most of its members
 epoch only. Where architectures share a training, one of each class is used: nothing that is asked for was in
 the pool under another name.
 
-Beside it: the number of parameters; accuracies of the kind that the pool learned from, as if everything
-that is asked for had been fully trained; and how well the pool's own keys rank the pool, which is all
-that there is to learn from. Mean and standard deviation (ddof 0) over --repeats pools, the same for all
-methods; the seconds of a fit are processor seconds on one thread.
+Beside it: the number of parameters; zero-cost proxies (--proxies) of the networks that --images, --channels,
+--cells and --stages say, by default the embedded table's; accuracies of the kind that the pool learned from,
+as if everything that is asked for had been fully trained; and how well the pool's own keys rank the pool,
+which is all that there is to learn from. Mean and standard deviation (ddof 0) over --repeats pools, the same
+for all methods; the seconds of a fit are processor seconds on one thread.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ import torch
 
 from raynas.analysis.rank_correlation import kendall_tau
 from raynas.benchmarks import Table, open_table
+from raynas.lookup import build
 from raynas.predictors.ranking import RankingPredictor
 from raynas.predictors.ranking.pairs import dense_ranks
+from raynas.predictors.scoring import score_architectures
 from raynas.seeding import generator
 from raynas.spaces.canonical import classes
 
@@ -71,10 +74,34 @@ class Results:
         return [keys[index] for index in pool.tolist()]
 
 
+class Proxies:
+    """Scores at first weights, each architecture's taken once."""
+
+    def __init__(self, names: list[str], images: str, **network: int) -> None:
+        self.names, self._network = names, network
+        self._images = build("raynas.data.dataset", images)
+        self._known: dict[int, np.ndarray] = {}
+
+    def of(self, table: Table, indices: np.ndarray) -> np.ndarray:
+        """``(n, proxies)``."""
+        missing = [index for index in indices.tolist() if index not in self._known] if self.names else []
+        if missing:
+            cells = [table.space.at(index) for index in missing]
+            scored = score_architectures(self.names, cells, self._images, **self._network).scores
+            columns = np.stack([scored[name][0] for name in self.names], axis=1)
+            self._known.update(zip(missing, columns, strict=True))
+        return np.array([self._known.get(index, ()) for index in indices.tolist()])
+
+
 def measure(
-    results: Results, predictors: list[RankingPredictor], n_pool: int, epochs: list[int], repeat: int
+    results: Results,
+    predictors: list[RankingPredictor],
+    proxies: Proxies,
+    n_pool: int,
+    epochs: list[int],
+    repeat: int,
 ) -> Iterator[tuple[float, float]]:
-    """Tau and seconds of the three criteria beside it, then of each predictor."""
+    """Tau and seconds of the criteria beside it, then of each predictor."""
     table, part = results.table, results.table.part(results.dataset, results.schedule)
     order = results.draw(generator(repeat, "pool"))
     pool, asked = order[:n_pool], order[n_pool : n_pool + 2_000]
@@ -82,6 +109,8 @@ def measure(
     seed = part.seeds[repeat % len(part.seeds)]
     known = PARAMETERS in part.known
     yield (kendall_tau(results.values(PARAMETERS, asked), truth) if known else np.nan), np.nan
+    for column in proxies.of(table, asked).T:
+        yield kendall_tau(column, truth), np.nan
     yield kendall_tau(results.values(SIGNAL, asked, seed=seed), truth), np.nan
 
     keys = results.pyramid(pool, epochs, seed)
@@ -107,6 +136,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--ensemble", type=int, default=1)
     parser.add_argument("--batch", type=int, help="pairs a step; all of an epoch if not given")
+    parser.add_argument("--proxies", nargs="*", default=["synflow"])
+    parser.add_argument("--images", default="digits")
+    parser.add_argument("--channels", type=int, default=8)
+    parser.add_argument("--cells", type=int, default=1)
+    parser.add_argument("--stages", type=int, default=1)
     arguments = parser.parse_args()
 
     torch.set_num_threads(1)
@@ -116,8 +150,11 @@ def main() -> None:
         dataclasses.replace(common, encoder=encoder, loss=loss)
         for encoder, loss in product(("gin", "mlp"), ("logistic", "hinge"))
     ]
+    network = {name: getattr(arguments, name) for name in ("channels", "cells", "stages")}
+    proxies = Proxies(arguments.proxies, arguments.images, **network)
     names = [
         PARAMETERS,
+        *proxies.names,
         f"{SIGNAL} itself",
         "the keys, within the pool",
         *(f"{one.encoder}, {one.loss}" for one in predictors),
@@ -128,7 +165,10 @@ def main() -> None:
     for n_pool in arguments.pools:
         for chosen in ([epochs[-1]], *([levels] if set(levels) <= set(epochs) else [])):
             rows = np.array(
-                [list(measure(results, predictors, n_pool, chosen, i)) for i in range(arguments.repeats)]
+                [
+                    list(measure(results, predictors, proxies, n_pool, chosen, i))
+                    for i in range(arguments.repeats)
+                ]
             )
             for name, (tau, seconds), spread in zip(
                 names, rows.mean(axis=0), rows[..., 0].std(axis=0), strict=True
