@@ -23,6 +23,7 @@ _METHODS = {
     "raynas.search.scheduler": "start",
     "raynas.data.dataset": "load",
     "raynas.flatness.aggregator": "__call__",
+    "raynas.flatness.metric": "measure",
     "raynas.predictors.ranker": "fit",
     "raynas.supernets.skeleton": "supernet",
     "raynas.differentiable.relaxation": "theta",

@@ -23,6 +23,10 @@ class MixedCell(nn.Module):
         n_inputs: How many of the nodes, the first, are given.
         stride: Of the edges that leave these.
         pool_norm: Whether a pool is followed by batch norm.
+
+    Attributes:
+        kind: Which cell of the search space it is.
+        channels: Channels of every node.
     """
 
     def __init__(
@@ -37,6 +41,8 @@ class MixedCell(nn.Module):
         pool_norm: bool = False,
     ) -> None:
         super().__init__()
+        self.kind = kind
+        self.channels = channels
         self._stride = stride
         self._ends = [(edge.target, edge.source) for edge in layout.edges[kind]]
         self.edges = nn.ModuleList()

@@ -1,0 +1,1 @@
+"""Metrics of trained networks: flatness, and what it is combined with. One file, one metric."""
