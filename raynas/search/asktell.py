@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -18,6 +18,9 @@ Decision = Literal["continue", "pause", "stop"]
 Mode = Literal["min", "max"]
 FailureKind = Literal["diverged", "error", "lost"]
 
+PRELUDE = "supernet"
+"""Role of the proposal that a run begins with where all others need what it makes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
@@ -27,7 +30,7 @@ class Proposal:
         id: Number of the proposal in its run, from 0; the key of all that is recorded of it.
         architecture: What to evaluate; None where the configuration alone is swept.
         config: Dotted paths of the experiment's configuration and the values that they take here.
-        role: ``candidate``, or in a neighborhood ``reference`` or ``neighbor``.
+        role: ``candidate``, in a neighborhood ``reference`` or ``neighbor``, or ``PRELUDE``.
         group: Proposals that are scored together share a group.
         reuses: The earlier proposal of the same content whose outcome this one takes; it is not run.
     """
@@ -38,6 +41,11 @@ class Proposal:
     role: str = "candidate"
     group: int | None = None
     reuses: int | None = None
+
+    @property
+    def is_prelude(self) -> bool:
+        """Whether its trial makes what all others need, and is itself never compared with them."""
+        return self.role == PRELUDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +154,14 @@ class SearchContext:
         objective: The metric to improve.
         seed: The run's seed.
         sweep: Ranges of the keys of the configuration that are swept.
+        flops_m: Multiply-adds of a candidate for one image, in millions; None where nothing counts them.
     """
 
     space: SearchSpace
     objective: Objective
     seed: int = 0
     sweep: Mapping[str, Range] = field(default_factory=dict)
+    flops_m: Callable[[Architecture], float] | None = None
 
     def generator(self, *names: str | int) -> np.random.Generator:
         """A random stream for one named use."""

@@ -74,7 +74,8 @@ def simulate(
         on_event: Called now and then, every few thousand events, with the state so far.
 
     Raises:
-        InputError: The workload trains for real, the scheduler is Ray Tune's, or no time would ever pass.
+        InputError: The workload trains for real, the scheduler is Ray Tune's, keys are swept, or no time
+            would ever pass.
     """
     if getattr(experiment.scheduler, "needs_ray", False):
         raise InputError(
@@ -85,6 +86,8 @@ def simulate(
             f"workload: {type(experiment.workload).__name__} trains for real, and a simulation plays what is "
             "known; use workload: query_table with a table"
         )
+    if experiment.sweep:
+        raise InputError("sweep: a simulation plays one configuration; leave it out, or use raynas run")
     player = _Player(experiment, cluster)
     with _without_garbage_collection():
         player.play(None if on_event is None else lambda: on_event(player.state(name)))

@@ -13,6 +13,7 @@ from raynas.spaces.encodings import (
     to_naslib,
 )
 from raynas.spaces.loading import get_space
+from raynas.spaces.repair import repaired
 from raynas.spaces.site import Choose, Edge, Site
 from raynas.spaces.space import Law, SearchSpace
 
@@ -29,6 +30,7 @@ __all__ = [
     "from_naslib",
     "get_space",
     "repair_genes",
+    "repaired",
     "to_a2m",
     "to_genes",
     "to_naslib",

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from raynas.errors import InputError
 from raynas.spaces.architecture import ABSENT, Architecture
 from raynas.spaces.loading import get_space
+from raynas.spaces.repair import balanced
 from raynas.spaces.space import SearchSpace
 
 NASLIB_OPERATIONS = ("skip_connect", "none", "nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3")
@@ -30,6 +31,7 @@ DARTS_IDS = (
 )
 """Operations by their id in A2M's matrices and in genes; 0 is an edge not used."""
 
+_REAL_IDS = range(1, len(DARTS_IDS))
 _INPUTS = 2
 
 
@@ -132,23 +134,15 @@ def repair_genes(rng: np.random.Generator, genes: Sequence[int]) -> tuple[int, .
     Raises:
         InputError: Their number is not 2 + 3 + ... + n.
     """
-    repaired = list(genes)
-    first, n_edges = 0, _INPUTS
-    while first < len(repaired):
-        if first + n_edges > len(repaired):
-            raise InputError(f"a cell has 2, 5, 9, 14, ... genes; got {len(repaired)}")
-        node = range(first, first + n_edges)
-        live = [edge for edge in node if repaired[edge]]
-        for edge in _some(rng, live, len(live) - _INPUTS):
-            repaired[edge] = 0
-        for edge in _some(rng, [edge for edge in node if edge not in live], _INPUTS - len(live)):
-            repaired[edge] = int(rng.integers(1, len(DARTS_IDS)))
-        first, n_edges = first + n_edges, n_edges + 1
+    repaired: list[int] = []
+    n_edges = _INPUTS
+    while len(repaired) < len(genes):
+        node = genes[len(repaired) : len(repaired) + n_edges]
+        if len(node) < n_edges:
+            raise InputError(f"a cell has 2, 5, 9, 14, ... genes; got {len(genes)}")
+        repaired += balanced(rng, node, [_REAL_IDS] * n_edges, n_used=_INPUTS, absent=0)
+        n_edges += 1
     return tuple(repaired)
-
-
-def _some(rng: np.random.Generator, items: list[int], count: int) -> list[int]:
-    return rng.choice(items, count, replace=False).tolist() if count > 0 else []
 
 
 def _naslib_edges(space: SearchSpace) -> list[tuple[int, int]]:

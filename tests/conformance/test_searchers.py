@@ -13,20 +13,22 @@ from rankers import Random
 from raynas.errors import InputError
 from raynas.lookup import available, find
 from raynas.search.asktell import Failure
+from raynas.search.sweep import Listed
 from raynas.spaces import get_space
 
 SLOT = "raynas.search.searcher"
-WRAPPER = "neighborhood"
+WRAPPERS = ("neighborhood", "for_each")
 N_PROPOSALS = 30
+SMALL = {"population_size": 10, "generations": 3, "top_k": 3, "n_mutation": 4, "n_crossover": 4}
 
 
 def spec_of(name):
     """The searcher with its own defaults, but a short search; ``wrapper(base)`` for one around another."""
     if "(" in name:
         wrapper, _, base = name.rstrip(")").partition("(")
-        return find(SLOT, wrapper)(base=spec_of(base), n_nbr=4)
+        return find(SLOT, wrapper)(base=spec_of(base), **({"n_nbr": 4} if wrapper == "neighborhood" else {}))
     kind = find(SLOT, name)
-    given = {"n_proposals": N_PROPOSALS, "predictor": Random()}  # a predictor that takes no time
+    given = {"n_proposals": N_PROPOSALS, "predictor": Random(), **SMALL}  # a predictor that takes no time
     if not proposes_architectures(name):
         given["sampler"] = "random"
     return kind(**{field.name: given[field.name] for field in fields(kind) if field.name in given})
@@ -36,10 +38,19 @@ def proposes_architectures(name):
     return getattr(find(SLOT, name.partition("(")[0]), "proposes_architectures", True)
 
 
-SEARCHERS = [name for name in available(SLOT) if name != WRAPPER]
-SEARCHERS += [f"{WRAPPER}({base})" for base in SEARCHERS if proposes_architectures(base)]
+SEARCHERS = [name for name in available(SLOT) if name not in WRAPPERS]
+SEARCHERS += [f"{one}({base})" for one in WRAPPERS for base in SEARCHERS if proposes_architectures(base)]
 
 every_searcher = pytest.mark.parametrize("name", SEARCHERS)
+
+
+@pytest.fixture
+def context(context, name):
+    """Of a search for the highest accuracy; under two settings where the searcher takes each in turn."""
+    if not name.startswith("for_each"):
+        return context
+    settings = {"workload.metric.gamma": Listed((0.0, 16.0))}
+    return lambda **given: replace(context(**given), sweep=settings)
 
 
 @every_searcher

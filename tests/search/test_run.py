@@ -14,18 +14,24 @@ from raynas.journal import MemoryJournal
 from raynas.search.asktell import Decision, Failure, Objective, Report, SearchContext
 from raynas.search.run import Progress, Run
 from raynas.search.scheduler.fifo import Fifo
+from raynas.search.searcher.evolution_oneshot import EvolutionOneshot
+from raynas.search.searcher.for_each import ForEach
 from raynas.search.searcher.neighborhood import Neighborhood
 from raynas.search.searcher.random_search import RandomSearch
 from raynas.search.searcher.regularized_evolution import RegularizedEvolution
+from raynas.search.sweep import Listed
 from raynas.spaces import get_space
 
 OBJECTIVE = Objective("valid_accuracy_pct", "max")
 EPOCHS = 3
+ONE_SHOT = EvolutionOneshot(population_size=8, top_k=3, n_mutation=3, n_crossover=3, generations=3)
 SPECS = {
     "random": RandomSearch(n_proposals=30),
     "neighborhood": Neighborhood(base=RandomSearch(n_proposals=6), n_nbr=5, aggregator=Mean()),
     "evolution": RegularizedEvolution(n_proposals=40),
     "neighborhood of evolution": Neighborhood(base=RegularizedEvolution(n_proposals=12), n_nbr=4),
+    "one-shot evolution": ONE_SHOT,
+    "one-shot evolution for each": ForEach(base=ONE_SHOT),
 }
 
 
@@ -51,7 +57,8 @@ def value(architecture: Any, epoch: int = EPOCHS) -> float:
 
 
 def start(spec: Any, journal: MemoryJournal, scheduler: Any = None) -> Run:
-    context = SearchContext(get_space("nas_bench_201"), OBJECTIVE, seed=5)
+    sweep = {"seed": Listed((5, 6))}  # which most have no use for
+    context = SearchContext(get_space("nas_bench_201"), OBJECTIVE, seed=5, sweep=sweep)
     chosen = Fifo().start(OBJECTIVE) if scheduler is None else scheduler
     return Run(spec.start(context), chosen, OBJECTIVE, journal, clock=lambda: 0.0)
 

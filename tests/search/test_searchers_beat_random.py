@@ -21,12 +21,22 @@ def rank_found(search, space, values, spec, seed):
     return np.sum(values < min(values[space.index(one.architecture)] for one in proposals))
 
 
+AMPLE = {"n_proposals": 20 * N_UNIQUE}
+FIVE_GENERATIONS = {"population_size": 20, "top_k": 5, "n_mutation": 10, "n_crossover": 10, "generations": 5}
+
+
 @pytest.mark.parametrize(
-    ("name", "n_seeds"), [("regularized_evolution", 30), ("local_search", 20), ("optuna", 8)]
+    ("name", "options", "n_seeds"),
+    [
+        ("regularized_evolution", AMPLE, 30),
+        ("evolution_oneshot", FIVE_GENERATIONS, 20),
+        ("local_search", AMPLE, 20),
+        ("optuna", AMPLE, 8),
+    ],
 )
-def test_a_searcher_that_learns_beats_random_search(name, n_seeds, search, space, additive):
+def test_a_searcher_that_learns_beats_random_search(name, options, n_seeds, search, space, additive):
     landscapes = [additive(np.random.default_rng(seed)) for seed in range(30)]
-    spec = build("raynas.search.searcher", name, n_proposals=20 * N_UNIQUE)
+    spec = build("raynas.search.searcher", name, **options)
     baseline = RandomSearch(n_proposals=20 * N_UNIQUE)
     found = [rank_found(search, space, landscapes[seed], spec, seed) for seed in range(n_seeds)]
     at_random = [rank_found(search, space, values, baseline, seed) for seed, values in enumerate(landscapes)]

@@ -233,7 +233,9 @@ def test_more_workers_than_the_config_allows_are_not_used(experiment):
     assert many.elapsed_s == two.elapsed_s
 
 
-def test_real_trainings_and_timeless_tables_are_refused(experiment, tmp_path):
+def test_real_trainings_timeless_tables_and_sweeps_are_refused(experiment, tmp_path):
+    with pytest.raises(InputError, match="sweep: a simulation plays one configuration"):
+        simulate(replace(experiment, sweep={"workload.epoch": {"grid": [1, 2]}}), Cluster())
     with pytest.raises(InputError, match="TrainArchitecture trains for real"):
         simulate(replace(experiment, workload=TrainArchitecture()), Cluster())
     free = write_table(tmp_path / "free.parquet", costs=False)

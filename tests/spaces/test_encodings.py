@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from genotypes import GENAS, genes_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -25,18 +26,6 @@ from raynas.spaces import (
 NB201, S5 = get_space("nas_bench_201"), get_space("darts_s5")
 seeds = st.integers(0, 2**32 - 1)
 few = settings(max_examples=25, deadline=None)
-
-# The architectures that GeNAS found (its repository): normal and reduce cells.
-GENAS = {
-    "C10 flatness": ("3,6,0,4,4,0,6,6,0,0,0,0,4,3", "5,2,0,6,4,0,3,0,6,0,0,5,0,7"),
-    "C10 angle and flatness": ("5,4,4,4,0,4,5,0,0,4,0,0,0,4", "7,7,2,3,0,4,1,0,0,0,0,0,5,6"),
-    "C100 flatness": ("3,5,0,4,4,0,0,4,5,0,4,0,0,7", "6,3,2,0,5,0,5,0,7,0,1,1,0,0"),
-    "C100 angle and flatness": ("3,5,1,4,0,0,4,0,4,0,4,0,0,5", "6,4,0,7,2,1,3,0,0,0,4,0,0,7"),
-}
-
-
-def genes_of(text):
-    return tuple(map(int, text.split(",")))
 
 
 def test_naslib_numbers_operations_and_edges_differently():

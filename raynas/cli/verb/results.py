@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def perform(arguments: argparse.Namespace) -> int:
     """Prints and writes."""
     from raynas import journal, results
+    from raynas.cli.outcome import number
     from raynas.errors import InputError
     from raynas.storage import folder
 
@@ -40,10 +41,20 @@ def perform(arguments: argparse.Namespace) -> int:
         ["score", "proposal"], ascending=[about.mode == "min", True]
     )
     found = "derived" if last["architecture"].isna().all() else "architecture"
-    columns = ["proposal", "score", "epoch", about.metric, *results.swept(frame), found]
+    swept = results.swept(frame)
+    columns = ["proposal", "score", "epoch", about.metric, *swept, found]
     if len(scored):
         print(f"\nbest by {about.metric}, {about.mode}imal:")
-        print(scored[columns].head(arguments.top).to_string(index=False, float_format="%.3f"))
+        print(
+            scored[columns]
+            .head(arguments.top)
+            .to_string(index=False, float_format=lambda value: number(value, 3))
+        )
+    if len(scored) and swept and found == "architecture":
+        numbered = scored.assign(search=last.groupby(swept, dropna=False, sort=False).ngroup())
+        each = numbered.drop_duplicates("search").sort_values("search")
+        print("\nbest of each search:")
+        print(each[columns].to_string(index=False, float_format=lambda value: number(value, 3)))
     try:
         if arguments.parquet is not None:
             arguments.parquet.write_bytes(results.parquet(frame))
