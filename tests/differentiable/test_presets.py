@@ -40,7 +40,7 @@ def small(name):
         "method.epochs=2",
         "method.warmup_epochs=0",
         "method.batch_size=8",
-        "tune.resources.gpu=0",
+        "tune.resources={cpu: 1, gpu: 0}",
     ]
     return load(name, [override(text) for text in overrides])
 
