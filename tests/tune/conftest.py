@@ -62,14 +62,14 @@ def wait_for() -> Callable[[Path, int], None]:
     """Waits until a journal has that many lines."""
 
     def made(folder: Path, lines: int) -> None:
-        ends_at = time.monotonic() + 60
+        ends_at = time.monotonic() + 180
         while time.monotonic() < ends_at:
             path = folder / journal.FILE
             if path.exists() and path.read_bytes().count(b"\n") >= lines:
                 return
             time.sleep(0.02)
         raise AssertionError(
-            f"no {lines} lines in a minute: {path.read_bytes() if path.exists() else None!r}"
+            f"no {lines} lines in three minutes: {path.read_bytes() if path.exists() else None!r}"
         )
 
     return made
