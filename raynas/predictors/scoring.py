@@ -15,11 +15,11 @@ from raynas.data.batches import TrainingBatches
 from raynas.data.device import DeviceDataset, resident
 from raynas.data.images import DatasetSpec
 from raynas.lookup import build
-from raynas.predictors._threads import threads
 from raynas.predictors.zero_cost import ZERO_COST, Proxy
 from raynas.seeding import derive
 from raynas.spaces import Architecture
 from raynas.supernets.nas_bench_201 import NasBench201Network
+from raynas.supernets.threads import threads
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from raynas import seeding
 from raynas.errors import InputError
-from raynas.predictors._threads import threads
 from raynas.predictors.ranking._scorer import GinScorer, MlpScorer, pair_loss
 from raynas.predictors.ranking.graph import cell_graphs
 from raynas.predictors.ranking.operations import one_hot
 from raynas.predictors.ranking.pairs import PairSet
 from raynas.predictors.ranking.predictor import Encoder, RankingPredictor
 from raynas.spaces import Architecture, SearchSpace
+from raynas.supernets.threads import threads
 
 _AT_ONCE = 1024  # architectures scored together: their activations stay within a few MB
 

@@ -1,4 +1,4 @@
-"""How many threads PyTorch computes with: for the small tensors of this room, one is the fastest by far."""
+"""How many threads PyTorch computes with: for small tensors one is the fastest by far."""
 
 from __future__ import annotations
 
