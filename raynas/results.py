@@ -55,7 +55,12 @@ COLUMNS = (
         "proposal", "int64", "", "id of the proposal that the trial evaluates, from 0, in order of asking"
     ),
     Column("group", "int64", "", "proposals scored together share a group; -1: none"),
-    Column("role", "category", "", "candidate, or in a neighborhood reference or neighbor"),
+    Column(
+        "role",
+        "category",
+        "",
+        "candidate; in a neighborhood reference or neighbor; supernet where the run trains one first",
+    ),
     Column("status", "category", "", "running, paused, finished, failed or reused"),
     Column("reuses", "Int64", "", "earlier proposal of the same architecture, whose outcome this one takes"),
     Column("architecture", "string", "", "architecture in its space's notation"),

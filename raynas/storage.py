@@ -15,6 +15,9 @@ from typing import Any, Protocol
 
 from raynas.errors import InputError
 
+ARTIFACTS = "artifacts"
+"""Of a run's folder: what its trials have made, in a folder each, by the ids of their proposals."""
+
 
 class Folder(Protocol):
     """A place that holds the files of one run."""
@@ -71,6 +74,11 @@ def folder(uri: str) -> Folder:
     if not path:
         raise InputError(f"{uri}: names no folder; give one, such as s3://bucket/folder")
     return RemoteFolder(filesystem, path, uri)
+
+
+def absolute(place: Folder) -> str:
+    """Path or URI of a folder, the same from any working directory."""
+    return place.uri if "://" in place.uri else place.root
 
 
 def remove(place: Folder, path: str) -> None:

@@ -31,6 +31,9 @@ class Trial:
         config: Dotted paths of the experiment's configuration and the values that they take here.
         table: Name or path of the experiment's table, for a workload that looks something up.
         method: The experiment's differentiable search, for a workload that runs one.
+        supernet: Where a trained supernet lies, for a workload that needs one: a path or URI of its
+            directory, or of a run's that holds it.
+        run_seed: For what all trials of a run have in common, such as noise that they are compared under.
     """
 
     space: str
@@ -42,6 +45,8 @@ class Trial:
     config: Mapping[str, Any] = field(default_factory=dict)
     table: str | None = None
     method: Any = None
+    supernet: str | None = None
+    run_seed: int = 0
 
 
 class Diverged(RaynasError):  # noqa: N818 - says what the architecture did, which is no error of the program's
@@ -61,7 +66,12 @@ class Diverged(RaynasError):  # noqa: N818 - says what the architecture did, whi
 
 
 class Workload(Protocol):
-    """A trial under way."""
+    """A trial under way.
+
+    One that makes more than numbers has a method ``artifacts() -> Mapping[str, bytes]``, which is asked once,
+    when it is done, for files by their names. They lie in the run's folder before the last report is
+    recorded, so that a finished trial always has them.
+    """
 
     @property
     def done(self) -> bool:
@@ -154,6 +164,13 @@ class WorkloadSpec(Protocol):
 
     One whose trainings are known beforehand has a method ``recording(trial) -> Recording``, too, and can be
     simulated; a false ``uses_seed`` spares it the making of seeds.
+
+    One whose trials all need what another trial makes first, such as a trained supernet, has an attribute
+    ``prelude: WorkloadSpec | None``: a run then begins with one trial of that workload, whose artifacts the
+    others find at ``Trial.supernet``. None: they find there what the experiment's ``supernet`` says.
+
+    One that has a method ``flops_counter(trial) -> Callable[[Architecture], float]`` lets searchers know the
+    multiply-adds of a candidate for one image, in millions.
     """
 
     def start(self, trial: Trial) -> Workload:

@@ -28,13 +28,13 @@ def report(run: Run, experiment: Experiment, folder: Folder, seconds: float) -> 
     )
     print(f"results    {folder.uri}  (raynas results {shlex.quote(folder.uri)})")
     best = run.best
-    if best is None:
+    if best is None or best.value is None:
         print(f"no trial succeeded; see the failures in {folder.uri}", file=sys.stderr)
         if (failure := run.first_failure) is not None:
             print(f"first failure: {failure.message}\n{failure.detail}".rstrip(), file=sys.stderr)
         return 1
     over = f", over {best.n} architectures" if best.n > 1 else ""
-    print(f"best score {best.value:.4f}  ({experiment.report.metric}{over})")
+    print(f"best score {number(best.value, 4)}  ({experiment.report.metric}{over})")
     standing = run.standing(best.proposal_id)
     print(f"best       {called(standing.proposal)}")
     if isinstance(standing.outcome, Report) and standing.outcome.architecture is not None:
@@ -42,8 +42,16 @@ def report(run: Run, experiment: Experiment, folder: Folder, seconds: float) -> 
     return 0
 
 
+def number(value: float, decimals: int) -> str:
+    """A value with so many decimals, or four digits of one that so few would not show, such as a flatness."""
+    return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 0.1 else f"{value:.4g}"
+
+
 def called(proposal: Proposal) -> str:
-    """A proposal by its architecture, or by what it sets."""
-    if proposal.architecture is not None:
-        return str(proposal.architecture)
-    return ", ".join(f"{path}={value}" for path, value in proposal.config.items()) or "as configured"
+    """A proposal by its architecture, by what it sets, or by both."""
+    if proposal.is_prelude:
+        return proposal.role
+    values = ", ".join(f"{path}={value}" for path, value in proposal.config.items())
+    if proposal.architecture is None:
+        return values or "as configured"
+    return f"{proposal.architecture}  ({values})" if values else str(proposal.architecture)

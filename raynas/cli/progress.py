@@ -7,8 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from raynas.cli.outcome import called
+from raynas.cli.outcome import called, number
 from raynas.journal import Record
+from raynas.search.sweep import ranges
 from raynas.spaces import get_space
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Progress:
     def __init__(self, experiment: Experiment) -> None:
         self._metric = experiment.report.metric
         self._nominal = _n_evaluations(experiment.searcher, get_space(experiment.search_space))
+        if self._nominal is not None and (searches := getattr(experiment.searcher, "n_combinations", None)):
+            self._nominal *= searches(ranges(experiment.sweep))
         self._started = time.monotonic()
         self._printed = 0.0
         self._spent: dict[int, float] = {}
@@ -53,7 +56,8 @@ class Progress:
                 self._line(run, record, f"{record['failure']}: {record['message']}", None, now=True)
 
     def _value(self, metrics: Mapping[str, Any]) -> str:
-        return f"{self._metric} {metrics[self._metric]:.2f}"
+        value = metrics.get(self._metric)  # which a supernet's training need not report
+        return "trained" if value is None else f"{self._metric} {number(value, 2)}"
 
     def _line(self, run: Run, record: Record, what: str, spent: float | None, *, now: bool = False) -> None:
         at = time.monotonic()
@@ -63,7 +67,8 @@ class Progress:
         self._printed = at
         counts = run.counts
         took = "" if spent is None else f"  {spent:.1f} s"
-        best = "" if run.best is None else f"  best {run.best.value:.2f}"
+        score = None if run.best is None else run.best.value
+        best = "" if score is None else f"  best {number(score, 2)}"
         proposal = run.standing(record["id"]).proposal
         name = called(proposal)
         print(f"{self._clock(run)} {counts.finished + counts.failed:>5} done  {what}{took}{best}  {name}")
@@ -75,7 +80,7 @@ class Progress:
             return
         self._printed = at
         value = record["metrics"].get(self._metric)
-        shown = "" if value is None else f"  {self._metric} {value:.2f}"
+        shown = "" if value is None else f"  {self._metric} {number(value, 2)}"
         print(f"{self._clock(run)} proposal {record['id']} at epoch {record['epoch']}{shown}", flush=True)
 
     def _clock(self, run: Run) -> str:

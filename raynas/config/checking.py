@@ -2,8 +2,9 @@
 
 A component takes part by having a method ``problems``: of a searcher and of a workload it takes the search
 space, of a dataset nothing. A workload's ``table_problems`` takes the table and the metric, its
-``supernet_problems`` the supernet's path, the space and the dataset, a scheduler's ``epoch_problems`` the last
-epoch of every trial. Each yields the name of a field and what is wrong with it.
+``supernet_problems`` the supernet's path, the space and the dataset, and a scheduler's ``epoch_problems`` the
+last epoch of every trial. Each yields the name of a field and what is wrong with it; of supernets, the
+experiment's field.
 """
 
 from __future__ import annotations
@@ -102,8 +103,9 @@ def _of_architectures(experiment: Experiment) -> Iterator[tuple[KeyPath, str]]:
     if proposed and not needed:
         message = f"proposes architectures, and {_called(experiment.workload)} finds them itself"
         yield ("searcher",), f"{message}; leave the searcher out, or use searcher: sweep"
-    if proposed and experiment.sweep:
-        yield ("sweep",), "is for searcher: sweep; leave one of the two out"
+    if proposed and experiment.sweep and not getattr(experiment.searcher, "takes_sweep", False):
+        message = "is for searcher: sweep; leave one of the two out, or search under each value with for_each"
+        yield ("sweep",), message
 
 
 def _of_supernet(experiment: Experiment, space: SearchSpace, *, here: bool) -> Iterator[tuple[KeyPath, str]]:
@@ -119,7 +121,6 @@ def _of_supernet(experiment: Experiment, space: SearchSpace, *, here: bool) -> I
         message = "is there, and workload.training would train another; leave one of the two out"
         yield ("supernet",), f"{message}, as by -o workload.training=null"
     elif supernet is not None and here:
-        # its fields are the experiment's, since it is about more than the workload
         yield from _ask("", workload, supernet, space, experiment.dataset, method="supernet_problems")
     if experiment.prelude is not None and getattr(experiment.scheduler, "needs_ray", False):
         yield (

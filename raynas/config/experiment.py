@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -11,11 +11,19 @@ from raynas import seeding
 from raynas.differentiable.method import Method
 from raynas.lookup import Slot
 from raynas.ranges import require_positive
-from raynas.search.asktell import Objective, Proposal, SchedulerSpec, SearchContext, SearcherSpec
+from raynas.search.asktell import (
+    Objective,
+    Proposal,
+    SchedulerSpec,
+    SearchContext,
+    Searcher,
+    SearcherSpec,
+)
+from raynas.search.prelude import WithPrelude
 from raynas.search.scheduler.fifo import Fifo
 from raynas.search.searcher.sweep import Sweep
 from raynas.search.sweep import ranges
-from raynas.spaces import get_space
+from raynas.spaces import Architecture, get_space
 from raynas.trial import Trial, WorkloadSpec
 
 
@@ -87,6 +95,8 @@ class Experiment:
         dataset: What the trials train on; None for workloads that need none.
         table: Benchmark table that trials look results up in, by name or path; None for workloads that need
             none.
+        supernet: Trained supernet that trials take weights from: path or URI of the run that trained it, or
+            of its own directory; None for workloads that need none, or train one first.
         scheduler: Decides which trials go on.
         seed: Of everything random in the run.
         method: The differentiable search of workloads that run one.
@@ -103,6 +113,7 @@ class Experiment:
     searcher: Annotated[SearcherSpec, Slot("raynas.search.searcher")] = field(default_factory=Sweep)
     dataset: Annotated[Any, Slot("raynas.data.dataset")] | None = None
     table: str | None = None
+    supernet: str | None = None
     method: Method | None = None
     sweep: Mapping[str, Any] = field(default_factory=dict, hash=False)
     scheduler: Annotated[SchedulerSpec, Slot("raynas.search.scheduler")] = field(default_factory=Fifo)
@@ -123,12 +134,24 @@ class Experiment:
                 "use batch: 1, or scheduler: fifo"
             )
 
-    def trial(self, proposal: Proposal, *, seeded: bool = True) -> Trial:
+    @property
+    def prelude(self) -> WorkloadSpec | None:
+        """What a trial runs before all others, to make what they need; None where nothing has to be made."""
+        found: WorkloadSpec | None = getattr(self.workload, "prelude", None)
+        return found
+
+    def workload_of(self, proposal: Proposal) -> WorkloadSpec:
+        """What the trial of a proposal runs."""
+        prelude = self.prelude if proposal.is_prelude else None
+        return self.workload if prelude is None else prelude
+
+    def trial(self, proposal: Proposal, *, seeded: bool = True, made: str | None = None) -> Trial:
         """What the workload is given to evaluate a proposal.
 
         Args:
             proposal: What to evaluate.
             seeded: Whether the workload uses a seed; one that does not is spared its making.
+            made: Where the artifacts of the prelude lie, in a run that begins with one.
         """
         resources = self.tune.resources
         seed = 0
@@ -146,8 +169,35 @@ class Experiment:
             config=proposal.config,
             table=self.table,
             method=self.method,
+            supernet=self.supernet if self.prelude is None else made,
+            run_seed=self.seed,
         )
+
+    def search(self) -> Searcher:
+        """The search at its beginning."""
+        started = self.searcher.start(self.context())
+        return started if self.prelude is None else WithPrelude(started)
 
     def context(self) -> SearchContext:
         """What the searcher is started with."""
-        return SearchContext(get_space(self.search_space), self.report, self.seed, ranges(self.sweep))
+        counter = getattr(self.workload, "flops_counter", None)
+        return SearchContext(
+            get_space(self.search_space),
+            self.report,
+            self.seed,
+            ranges(self.sweep),
+            None if counter is None else _Flops(lambda: counter(self.trial(Proposal(0, None), seeded=False))),
+        )
+
+
+class _Flops:
+    """Counts multiply-adds by what is made at the first count: few searches ask, and it loads torch."""
+
+    def __init__(self, make: Callable[[], Callable[[Architecture], float]]) -> None:
+        self._make = make
+        self._count: Callable[[Architecture], float] | None = None
+
+    def __call__(self, architecture: Architecture) -> float:
+        if self._count is None:
+            self._count = self._make()
+        return self._count(architecture)

@@ -124,6 +124,8 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
             data["search_space"] = assets.from_anywhere("search_spaces", space)
     if isinstance(table := data.get("table"), str) and is_path(table):
         data["table"] = str(Path(table).absolute())
+    if isinstance(supernet := data.get("supernet"), str) and "://" not in supernet:
+        data["supernet"] = str(Path(supernet).absolute())
     builder = Builder()
     experiment = builder.build(Experiment, data)
     if not builder.problems:

@@ -32,12 +32,14 @@ class Pool:
         members: By trial id, in the order of admission.
         room: Architectures that may be admitted before the next results are due.
         batch: Architectures of the batch that is being admitted.
+        first: Trial id of the searcher's first proposal.
     """
 
     def __init__(self) -> None:
         self.members: dict[int, Member] = {}
         self.room = 0
         self.batch = 0
+        self.first = 0
 
     def __len__(self) -> int:
         return len(self.members)
@@ -49,12 +51,17 @@ class Pool:
         never compared.
 
         Args:
-            before: Trials with this id or a greater one are left out.
+            before: The searcher's proposals of this number or a greater one are left out.
 
         Yields:
             The architecture and ``(level, -cost)``; the greater the better.
         """
         for trial_id, member in self.members.items():
-            if trial_id >= before or not member.level or member.failed or member.architecture is None:
+            if (
+                trial_id >= self.first + before
+                or not member.level
+                or member.failed
+                or member.architecture is None
+            ):
                 continue
             yield member.architecture, (member.level, -member.cost)

@@ -63,7 +63,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many proposals there are of each kind.
+    """How many proposals there are of each kind; the prelude, if there is one, counts only if it failed.
 
     Attributes:
         nominal: Proposals made, as the papers count budgets.
@@ -204,7 +204,7 @@ class Run:
     def report(self, proposal_id: int, report: Report, *, done: bool) -> Decision:
         """A proposal has trained one step more; see ``record``."""
         if done:
-            self._objective.value(report)
+            self._require_metric(proposal_id, report)
         decision = self._record_one(proposal_id, report, done=done)
         self._flush()
         return decision
@@ -227,7 +227,7 @@ class Run:
         """
         for item in progress:
             if item.done:
-                self._objective.value(item.outcome)
+                self._require_metric(item.proposal_id, item.outcome)
         decisions = [self._record_one(item.proposal_id, item.outcome, done=item.done) for item in progress]
         self._flush()
         return decisions
@@ -351,6 +351,10 @@ class Run:
             return self._searcher.ask()
         return self._recall(record["architecture"])
 
+    def _require_metric(self, proposal_id: int, outcome: Outcome) -> None:
+        if not self._standings[proposal_id].proposal.is_prelude:
+            self._objective.value(outcome)
+
     def _record_one(self, proposal_id: int, outcome: Outcome, *, done: bool) -> Decision:
         standing = self._standings[proposal_id]
         if standing.ended:
@@ -368,6 +372,9 @@ class Run:
         return self._apply_report(proposal_id, outcome, done=done)
 
     def _admit(self, proposal: Proposal) -> Proposal:
+        if proposal.is_prelude:
+            self._standings[proposal.id] = Standing(proposal)
+            return proposal
         config = proposal.config
         key = (proposal.architecture, tuple(sorted(config.items())) if config else ())
         first = self._first.setdefault(key, proposal.id)
@@ -396,7 +403,8 @@ class Run:
         standing = self._standings[proposal_id]
         standing.epoch = report.epoch
         standing.outcome = report
-        decision = self._scheduler.report(proposal_id, report)
+        prelude = standing.proposal.is_prelude
+        decision = "continue" if prelude else self._scheduler.report(proposal_id, report)
         if decision != "continue" and not done:
             self._unwritten.append(
                 {"kind": "decision", "id": proposal_id, "epoch": report.epoch, "decision": decision}
@@ -413,7 +421,7 @@ class Run:
         return decision
 
     def _apply_failure(self, proposal_id: int, failure: Failure) -> None:
-        if self._failed is not None:
+        if self._failed is not None and not self._standings[proposal_id].proposal.is_prelude:
             self._failed(proposal_id)
         self._end(proposal_id, failure, "failed")
 
@@ -445,7 +453,8 @@ class Run:
             self._live -= 1
         standing.status = status
         standing.outcome = outcome
-        self._counts[status] += 1
+        if not standing.proposal.is_prelude or status == "failed":
+            self._counts[status] += 1
         for key in (proposal_id, *self._waiting.pop(proposal_id, ())):
             self._tell(key, outcome)
 

@@ -23,6 +23,7 @@ class MixedCell(nn.Module):
         n_inputs: How many of the nodes, the first, are given.
         stride: Of the edges that leave these.
         pool_norm: Whether a pool is followed by batch norm.
+        affine: Whether batch norms have weights.
 
     Attributes:
         kind: Which cell of the search space it is.
@@ -39,6 +40,7 @@ class MixedCell(nn.Module):
         n_inputs: int = 1,
         stride: int = 1,
         pool_norm: bool = False,
+        affine: bool = False,
     ) -> None:
         super().__init__()
         self.kind = kind
@@ -48,8 +50,9 @@ class MixedCell(nn.Module):
         self.edges = nn.ModuleList()
         for row, (_, source) in enumerate(self._ends):
             strides = stride if source < n_inputs else 1
+            names = layout.names(kind, row)
             self.edges.append(
-                build(EdgeShape(layout.names(kind, row), channels, stride=strides, pool_norm=pool_norm))
+                build(EdgeShape(names, channels, stride=strides, pool_norm=pool_norm, affine=affine))
             )
         self._fusible = n_inputs == 1 and fusible(list(self.edges))
 

@@ -21,12 +21,14 @@ class EdgeShape:
         channels: Channels of input and output.
         stride: 2 where the output has half the input's side.
         pool_norm: Whether a pool is followed by batch norm, as in the supernets of DARTS.
+        affine: Whether batch norms have weights.
     """
 
     operations: tuple[str, ...]
     channels: int
     stride: int = 1
     pool_norm: bool = False
+    affine: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,13 @@ class MixedEdge(nn.Module):
     def __init__(self, shape: EdgeShape) -> None:
         super().__init__()
         self.candidates = nn.ModuleList(
-            operation(name, shape.channels, stride=shape.stride, affine=False, pool_norm=shape.pool_norm)
+            operation(
+                name,
+                shape.channels,
+                stride=shape.stride,
+                affine=shape.affine,
+                pool_norm=shape.pool_norm,
+            )
             for name in shape.operations
         )
         self.stride = shape.stride

@@ -30,7 +30,7 @@ from raynas.errors import InputError, RaynasError
 from raynas.journal import Journal, Record
 from raynas.search.run import Run
 from raynas.search.scheduler.ray_tune import RayTune
-from raynas.storage import Folder
+from raynas.storage import Folder, absolute
 from raynas.tune import cluster
 from raynas.tune.bridge import Bridge
 from raynas.tune.recorder import Recorder, discard
@@ -196,10 +196,8 @@ def _restored(
         if on_event is not None:
             on_event(record, made)
 
-    context = experiment.context()
-    searcher = experiment.searcher.start(context)
     scheduler = experiment.scheduler.start(experiment.report)
-    made = Run(searcher, scheduler, experiment.report, book, on_event=told)
+    made = Run(experiment.search(), scheduler, experiment.report, book, on_event=told)
     made.replay(records)
     return made
 
@@ -241,7 +239,7 @@ def _tune(attempt: _Attempt, bridge: Bridge) -> None:
         name=f"{attempt.number:04d}",
         num_samples=-1,
         resources_per_trial=tune.PlacementGroupFactory([{key: n for key, n in bundle.items() if n > 0}]),
-        storage_path=place.root if "://" not in place.uri else place.uri,
+        storage_path=absolute(place),
         search_alg=SearcherAdaptor(bridge),
         scheduler=_scheduler(experiment, bridge),
         callbacks=[

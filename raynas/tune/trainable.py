@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from ray import tune
 from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from raynas.config import Experiment, with_values
+from raynas.errors import RaynasError
 from raynas.results import RESERVED
 from raynas.search.asktell import Failure, Report
 from raynas.search.run import Assignment, Progress
-from raynas.storage import folder
+from raynas.storage import ARTIFACTS, absolute, folder
 from raynas.trial import Diverged, Workload
 
 # Both pickled: Tune copies, flattens and writes out all that it can look into, for every result.
@@ -30,6 +31,9 @@ ASSIGNMENTS = "assignments"
 
 # A batch reports at least this often, so that its finished proposals are soon safe and seen.
 SLICE_S = 1.0
+
+# Experiments with other values that a worker keeps.
+_KEPT = 64
 
 _log = logging.getLogger(__name__)
 
@@ -75,6 +79,7 @@ class Evaluation(tune.Trainable):
 
     _setting: Setting
     _experiment: Experiment
+    _made: dict[str, Experiment]
     _assignments: Sequence[Assignment]
     _current: int | None
     _workload: Workload | None
@@ -84,6 +89,7 @@ class Evaluation(tune.Trainable):
         """Takes the trial's assignments; see ``ray.tune.Trainable``."""
         self._setting = setting
         self._experiment = setting.unpack()
+        self._made = {}
         self._assign(config[ASSIGNMENTS])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -149,8 +155,10 @@ class Evaluation(tune.Trainable):
             if self._workload is None:
                 self._workload = self._start(assignment)
                 self._go_on(self._workload, assignment)
-            report = checked(self._workload.step())
-            progress = Progress(proposal_id, report, done=bool(self._workload.done))
+            report, done = checked(self._workload.step()), bool(self._workload.done)
+            if done:
+                self._keep_artifacts(self._workload, proposal_id)
+            progress = Progress(proposal_id, report, done=done)
         except Diverged as error:
             progress = Progress(proposal_id, Failure("diverged", str(error), error.epoch), done=True)
         except Exception as error:
@@ -163,8 +171,34 @@ class Evaluation(tune.Trainable):
         return progress
 
     def _start(self, assignment: Assignment) -> Workload:
-        experiment = with_values(self._experiment, assignment.proposal.config)
-        return experiment.workload.start(experiment.trial(assignment.proposal))
+        proposal = assignment.proposal
+        experiment = self._with(proposal.config)
+        # in a run that begins with a prelude, the prelude is proposal 0
+        made = absolute(folder(self._setting.run_uri).child(ARTIFACTS).child("0"))
+        return experiment.workload_of(proposal).start(experiment.trial(proposal, made=made))
+
+    def _with(self, config: Mapping[str, Any]) -> Experiment:
+        """The experiment with a proposal's values; kept, since its making may cost more than a score."""
+        key = repr(sorted(config.items()))  # not the values themselves: 1 and True are equal
+        if key not in self._made:
+            if len(self._made) == _KEPT:
+                self._made.clear()
+            self._made[key] = with_values(self._experiment, config)
+        return self._made[key]
+
+    def _keep_artifacts(self, workload: Workload, proposal_id: int) -> None:
+        """Writes what a workload has made into the run's folder, before anyone hears that it is done."""
+        make: Callable[[], Mapping[str, bytes]] | None = getattr(workload, "artifacts", None)
+        if make is None:
+            return
+        place = folder(self._setting.run_uri).child(ARTIFACTS).child(str(proposal_id))
+        for name, content in make().items():
+            try:
+                place.write(name, content)
+            except OSError as error:
+                raise RaynasError(
+                    f"{place.uri}/{name}: cannot be written: {error}; make room, then run again"
+                ) from error
 
     def _go_on(self, workload: Workload, assignment: Assignment) -> None:
         if assignment.checkpoint is None:

@@ -24,6 +24,7 @@ from raynas.spaces import Architecture, get_space
 from raynas.supernets.cost import count_parameters
 from raynas.trial import Diverged, Trial
 from raynas.workloads._peak_memory import PeakMemory
+from raynas.workloads._table_accuracy import looked_up
 from raynas.workloads.differentiable_search import SKELETONS
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Searching:
             eval_batch_size=settings.eval_batch_size,
         )
         self._decider = Decider(self._method, self._bilevel, trial.seed)
-        self._table = None if trial.table is None else open_table(trial.table)
+        if trial.table is not None:
+            open_table(trial.table)  # one that is not there is refused now, not after an epoch
         self._epoch = 0
         self._history: list[Record] = []
         self._trail: list[str] = [str(self._derived())]
@@ -173,19 +175,11 @@ class Searching:
         return self._bilevel.hessian_eigenvalue(progress, self._epoch)
 
     def _looked_up(self, found: str) -> dict[str, float]:
-        if self._table is None:
+        if self._trial.table is None:
             return {}
-        part = self._table.part(self._settings.table_dataset, None)
         architecture = get_space(self._trial.space).parse(found)
-        return {
-            f"derived_{split}_accuracy_pct": float(
-                self._table.query(
-                    f"{split}_accuracy_pct", architecture, dataset=part.dataset, schedule=part.schedule
-                )
-            )
-            for split in ("valid", "test")
-            if f"{split}_accuracy_pct" in part.known
-        }
+        of = self._settings.table_dataset
+        return looked_up(self._trial.table, architecture, dataset=of, prefix="derived")
 
     def _require_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):

@@ -13,6 +13,7 @@ import yaml
 
 from raynas import assets, journal, results
 from raynas.cli import main
+from raynas.cli.progress import Progress
 from raynas.config import load_text, to_yaml
 from raynas.journal import FileJournal
 from raynas.search.asktell import Report, SearchContext
@@ -42,14 +43,17 @@ HEADER = {
 @pytest.fixture
 def half_done(tmp_path) -> LocalFolder:
     """A run directory whose run stopped in the middle."""
-    experiment = load_text(CONFIG, source="x.yaml")
-    folder = LocalFolder(tmp_path / "half")
+    return left_in_the_middle(LocalFolder(tmp_path / "half"), CONFIG)
+
+
+def left_in_the_middle(folder: LocalFolder, config: str) -> LocalFolder:
+    """Leaves a run there of which six trials of seven have ended."""
+    experiment = load_text(config, source="x.yaml")
     folder.write("config.yaml", to_yaml(experiment).encode())
     with FileJournal(folder.path) as book:
         book.append([HEADER | {"name": "half", "digest": digest(experiment)}])
-        context = SearchContext(get_space("nas_bench_201"), experiment.report, 0)
         scheduler = experiment.scheduler.start(experiment.report)
-        run = Run(experiment.searcher.start(context), scheduler, experiment.report, book)
+        run = Run(experiment.searcher.start(experiment.context()), scheduler, experiment.report, book)
         for item in run.take(7)[:6]:
             for epoch in (1, 2):
                 report = Report({"valid_accuracy_pct": 10.0 * item.proposal.id + epoch}, epoch, 0.5)
@@ -109,6 +113,18 @@ def test_results_of_a_run_in_the_middle_rank_what_is_scored(capsys, half_done):
     out, _ = said(capsys)
     assert "half: not ended; 7 proposals" in out
     assert "17.000" in out  # mean of 2, 12, 22, 32 over the first neighborhood
+
+
+def test_results_of_several_searches_in_one_run_name_the_best_of_each(capsys, tmp_path):
+    config = CONFIG.replace("name: neighborhood", "name: for_each").replace(", n_nbr: 4", "")
+    config += "sweep: {workload.fail: {grid: [0.5, 0.0]}}\n"
+    folder = left_in_the_middle(LocalFolder(tmp_path / "each"), config)
+    assert main(["results", str(folder.path)]) == 0
+    each = said(capsys)[0].partition("best of each search:\n")[2].splitlines()
+    assert each[0].split()[-2:] == ["workload.fail", "architecture"]
+    # the searches take turns, and a later proposal has a higher value
+    assert [line.split()[:2] for line in each[1:]] == [["4", "42.000"], ["5", "52.000"]]
+    assert Progress(load_text(config, source="x.yaml"))._nominal == 2 * 3
 
 
 def test_results_writes_the_whole_frame(half_done, tmp_path):

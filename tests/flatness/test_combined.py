@@ -35,7 +35,7 @@ def test_accuracy_is_percent_and_its_share_a_hundredth():
 def test_the_score_is_the_share_of_the_base_plus_gamma_times_that_of_the_other():
     found = measured(Combined(Accuracy(), Flatness((1.0, 2.0), eps=1e-12), gamma=0.5), 80.0, 2.0)
     assert found.value == pytest.approx(0.8 + 0.5 * 0.5)
-    assert found.share == found.value == found.metrics["score"]
+    assert found.share == found.value == found.metrics["combined"]
     assert found.metrics["other_share_pct"] == pytest.approx(100 * 0.25 / 1.05)
     assert found.metrics["accuracy_pct"] == 80
     assert found.metrics["flatness"] == pytest.approx(0.5)
@@ -72,7 +72,7 @@ def test_the_angle_and_the_accuracy_can_be_added_too():
     assert found.metrics == {
         "angle": pytest.approx(math.pi / 2),
         "accuracy_pct": 50,
-        "score": found.value,
+        "combined": found.value,
         "other_share_pct": pytest.approx(100 / 3),
     }
 
@@ -81,7 +81,7 @@ def test_a_combination_can_be_combined_again():
     inner = Combined(Angle(), Accuracy(), gamma=0.5)
     found = measured(Combined(inner, Flatness((1.0, 2.0), eps=1e-12), gamma=2.0), 50.0, 4.0)
     assert found.value == pytest.approx(0.25 + 2 / 4)
-    assert found.metrics["score"] == found.value
+    assert found.metrics["combined"] == found.value
     assert {"angle", "accuracy_pct", "flatness"} < found.metrics.keys()
 
 

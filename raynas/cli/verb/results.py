@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,19 +43,17 @@ def perform(arguments: argparse.Namespace) -> int:
     )
     found = "derived" if last["architecture"].isna().all() else "architecture"
     swept = results.swept(frame)
-    columns = ["proposal", "score", "epoch", about.metric, *swept, found]
+    looked_up = [name for name in map(str, frame) if name.startswith("table_") and name != about.metric]
+    columns = ["proposal", "score", "epoch", about.metric, *looked_up, *swept, found]
+    shown: Any = {"columns": columns, "index": False, "float_format": lambda value: number(value, 3)}
     if len(scored):
         print(f"\nbest by {about.metric}, {about.mode}imal:")
-        print(
-            scored[columns]
-            .head(arguments.top)
-            .to_string(index=False, float_format=lambda value: number(value, 3))
-        )
+        print(scored.head(arguments.top).to_string(**shown))
     if len(scored) and swept and found == "architecture":
         numbered = scored.assign(search=last.groupby(swept, dropna=False, sort=False).ngroup())
         each = numbered.drop_duplicates("search").sort_values("search")
         print("\nbest of each search:")
-        print(each[columns].to_string(index=False, float_format=lambda value: number(value, 3)))
+        print(each.to_string(**shown))
     try:
         if arguments.parquet is not None:
             arguments.parquet.write_bytes(results.parquet(frame))

@@ -53,7 +53,7 @@ class AuxiliarySkip:
         skip = (
             IdentityConvolution(shape.channels)
             if self.operation == "conv_1x1" and shape.stride == 1
-            else operation("skip_connect", shape.channels, stride=shape.stride, affine=False)
+            else operation("skip_connect", shape.channels, stride=shape.stride, affine=shape.affine)
         )
         return AuxiliaryEdge(edge, skip, self.weight)
 

@@ -43,7 +43,7 @@ class Combined:
     @property
     def reports(self) -> tuple[str, ...]:
         parts = (*_reports(self.base), *_reports(self.other))
-        own = ("score", "other_share_pct")
+        own = ("combined", "other_share_pct")
         return (*own, *(name for name in parts if name not in own))
 
     def measure(self, subject: Subject, seed: int) -> Measured:
@@ -57,7 +57,7 @@ class Combined:
         base, other = self.base.measure(subject, seed), self.other.measure(subject, seed)
         added = self.gamma * other.share
         score = base.share + added
-        own = {"score": score, "other_share_pct": 100 * added / score if score else 0.0}
+        own = {"combined": score, "other_share_pct": 100 * added / score if score else 0.0}
         return Measured(score, score, {**base.metrics, **other.metrics, **own})
 
 

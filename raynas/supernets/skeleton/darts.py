@@ -1,8 +1,8 @@
 """The supernet of the DARTS space (Liu et al., ICLR 2019): cells with all candidates on all 14 edges.
 
-Mixing weights are shared by the cells of a kind, or given for each. Batch norms inside cells have no weights,
-and pools are followed by one. With the stem of ImageNet it is the supernet that PC-DARTS (Xu et al., ICLR
-2020) searches there.
+Mixing weights are shared by the cells of a kind, or given for each. Batch norms inside cells have no weights
+unless asked for, as in one-shot search (RLNAS; Zhang et al., CVPR 2021), and pools are followed by one. With
+the stem of ImageNet it is the supernet that PC-DARTS (Xu et al., ICLR 2020) searches there.
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ class Darts:
         channels: Channels of a node before the first reduction.
         layers: Cells, 3 or more.
         stem: ``cifar`` keeps the image's size, ``imagenet`` brings it to an eighth.
+        affine: Whether batch norms inside cells have weights.
     """
 
     channels: int = 16
     layers: int = 8
     stem: StemName = "cifar"
+    affine: bool = False
 
     def __post_init__(self) -> None:
         require_positive(channels=self.channels)
@@ -95,7 +97,9 @@ class _Supernet(Supernet):
         )
         with torch.device("meta"):
             self.stem = stem_of(skeleton.stem, in_channels, skeleton.channels)
-            self.cells = nn.ModuleList(_Cell(self.layout, shape, build) for shape in shapes)
+            self.cells = nn.ModuleList(
+                _Cell(self.layout, shape, build, affine=skeleton.affine) for shape in shapes
+            )
             self.head = head(n_nodes * shapes[-1].channels, n_classes)
         self._kinds = [shape.kind for shape in shapes]
         self._n_cells = dict(Counter(self._kinds))
@@ -117,9 +121,9 @@ class _Supernet(Supernet):
 
 
 class _Cell(nn.Module):
-    def __init__(self, layout: Layout, shape: CellShape, build: BuildEdge) -> None:
+    def __init__(self, layout: Layout, shape: CellShape, build: BuildEdge, *, affine: bool) -> None:
         super().__init__()
-        self.inputs = CellInputs(shape, affine=False)
+        self.inputs = CellInputs(shape, affine=affine)
         self.nodes = MixedCell(
             layout,
             shape.kind,
@@ -128,6 +132,7 @@ class _Cell(nn.Module):
             n_inputs=N_INPUTS,
             stride=shape.stride,
             pool_norm=True,
+            affine=affine,
         )
 
     def forward(

@@ -1,0 +1,180 @@
+"""What a trained supernet's directory says of it: ``about.json``, which is read without PyTorch.
+
+A supernet is a directory of two files, this one and ``weights.pt``. A run that trains some keeps them below
+its ``artifacts/``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raynas.errors import InputError
+from raynas.lookup import name_of
+from raynas.storage import Folder, folder
+
+ABOUT = "about.json"
+WEIGHTS = "weights.pt"
+SKELETONS = "raynas.supernets.skeleton"
+DATASETS = "raynas.data.dataset"
+
+_ARTIFACTS = "artifacts"
+_FORMAT = 1
+_PLACES = ("root", "path")  # where a dataset's files lie, which differs from machine to machine
+
+
+@dataclass(frozen=True)
+class About:
+    """A trained supernet in plain data.
+
+    Attributes:
+        space: Name of its search space.
+        kind: Kind of the space.
+        skeleton: Its macro skeleton, ``name`` and fields.
+        dataset: What it was trained on, likewise.
+        image_shape: ``(C, H, W)`` of the images.
+        n_classes: Number of logits.
+        epochs: How long it was trained.
+        seed: Of the training.
+        share_across_cells: Whether each step trained one cell in all places.
+        labels: ``true``, or ``random`` as in RLNAS.
+        fingerprint: SHA-256 of ``weights.pt``.
+    """
+
+    space: str
+    kind: str
+    skeleton: Mapping[str, Any]
+    dataset: Mapping[str, Any]
+    image_shape: tuple[int, int, int]
+    n_classes: int
+    epochs: int
+    seed: int
+    share_across_cells: bool
+    labels: str
+    fingerprint: str
+
+    def require(
+        self, *, space: str | None = None, skeleton: Any = None, dataset: Any = None, at: str = ""
+    ) -> None:
+        """Refuses a supernet that is another than is asked for.
+
+        Args:
+            space: Name of a search space; None: any.
+            skeleton: A component of ``raynas.supernets.skeleton``; None: any.
+            dataset: A component of ``raynas.data.dataset``; None: any. Where its files lie does not matter.
+            at: Where the supernet lies, for the message.
+
+        Raises:
+            InputError: It is another.
+        """
+        where = f"{at}: " if at else ""
+        if space is not None and space != self.space:
+            raise InputError(
+                f"{where}a supernet of search space {self.space}, not {space}; use search_space: {self.space}, "
+                "or name another supernet"
+            )
+        if skeleton is not None and (asked := plain(SKELETONS, skeleton)) != self.skeleton:
+            raise InputError(
+                f"{where}a supernet of skeleton {_shown(self.skeleton)}, not {_shown(asked)}; leave the "
+                "skeleton out, or name another supernet"
+            )
+        if dataset is not None:
+            asked, own = _without_places(plain(DATASETS, dataset)), _without_places(self.dataset)
+            if asked != own:
+                raise InputError(
+                    f"{where}a supernet trained on dataset {_shown(own)}, not {_shown(asked)}; use that "
+                    "dataset, whose validation images it has not seen, or name another supernet"
+                )
+
+    def to_json(self) -> bytes:
+        """Content of ``about.json``."""
+        return json.dumps({"format": _FORMAT, **dataclasses.asdict(self)}, indent=2).encode()
+
+
+def plain(slot: str, component: Any) -> dict[str, Any]:
+    """A component as JSON knows it: its name and its fields.
+
+    Args:
+        slot: Dotted name of the package that it fills.
+        component: A dataclass.
+    """
+    fields = {"name": name_of(slot, component), **dataclasses.asdict(component)}
+    made: dict[str, Any] = json.loads(json.dumps(fields, default=str))
+    return made
+
+
+def read_about(place: Folder | str) -> About:
+    """What a supernet's directory says of it.
+
+    Args:
+        place: The directory, or its path or URI.
+
+    Raises:
+        InputError: There is no such file, or it is torn, foreign or of another version.
+    """
+    place = folder(place) if isinstance(place, str) else place
+    name = f"{place.uri}/{ABOUT}"
+    try:
+        found = json.loads(place.read(ABOUT))
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file; give the directory of a trained supernet") from error
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error}") from error
+    except ValueError as error:  # of the text or of its encoding
+        raise InputError(f"{name}: is torn or no JSON ({error}); train the supernet again") from error
+    fields = {field.name for field in dataclasses.fields(About)}
+    if not isinstance(found, dict) or found.keys() != {"format", *fields}:
+        raise InputError(f"{name}: does not describe a supernet; give the directory of a trained one")
+    if (version := found.pop("format")) != _FORMAT:
+        raise InputError(
+            f"{name}: is of format {version}, and this raynas reads format {_FORMAT}; train the supernet again"
+        )
+    return About(**{**found, "image_shape": tuple(found["image_shape"])})
+
+
+def find(place: Folder | str) -> list[Folder]:
+    """The trained supernets at a place.
+
+    Args:
+        place: A supernet's own directory, or a run's, or its path or URI.
+
+    Returns:
+        One directory or more; of a run's, in the order of its trials.
+
+    Raises:
+        InputError: There is none, or the place cannot be reached.
+    """
+    place = folder(place) if isinstance(place, str) else place
+    try:
+        if _holds_one(place):
+            return [place]
+        inside = place.child(_ARTIFACTS)
+        found = [inside.child(name) for name in sorted(inside.names(), key=_in_order)]
+        found = [child for child in found if _holds_one(child)]
+    except OSError as error:
+        raise InputError(f"{place.uri}: cannot be read: {error}") from error
+    if not found:
+        raise InputError(
+            f"{place.uri}: no trained supernet there; give the directory of a run of workload: train_supernet "
+            f"that has ended, or one that holds {ABOUT} and {WEIGHTS}"
+        )
+    return found
+
+
+def _holds_one(place: Folder) -> bool:
+    return {ABOUT, WEIGHTS} <= set(place.names())
+
+
+def _in_order(name: str) -> tuple[int, int, str]:
+    return (0, int(name), name) if name.isdecimal() else (1, 0, name)
+
+
+def _without_places(component: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in component.items() if name not in _PLACES}
+
+
+def _shown(component: Mapping[str, Any]) -> str:
+    return "{" + ", ".join(f"{name}: {value}" for name, value in component.items()) + "}"
