@@ -153,7 +153,8 @@ class WorkloadSpec(Protocol):
     """The options of a workload; a frozen dataclass in ``raynas/workloads/``.
 
     One whose trainings are known beforehand has a method ``recording(trial) -> Recording``, too, and can be
-    simulated; a false ``uses_seed`` spares it the making of seeds.
+    simulated; a false ``uses_seed`` spares it the making of seeds. ``changeable`` holds dotted paths of the
+    configuration below which a trial under way may change numbers: a state taken before can be loaded after.
     """
 
     def start(self, trial: Trial) -> Workload:
