@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -130,6 +130,11 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
         failed before its first report has one row of epoch 0. A proposal that reuses an earlier outcome is no
         trial: it has one row, of status ``reused``, with the last metrics of that outcome and no cost.
 
+        Each row of a trial that was made to go on from another's checkpoint, with other values, shows the
+        values that the epoch was trained with. Epochs beyond the checkpoint that the trial had reported
+        before are taken back: they have no rows, and the journal alone knows them and what they cost. Those
+        between its own last and a checkpoint ahead of it are the other trial's, and have no rows either.
+
     Raises:
         InputError: A line that no run writes.
     """
@@ -153,7 +158,7 @@ def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Dat
             ``architecture``, ``index``, ``score``, ``failure`` and ``failed_at`` (seconds); then one column
             for each key of the configuration that was swept.
         reports: One row a report: ``proposal``, ``epoch``, ``cost_s``, ``time`` (seconds), metrics, and where
-            there are any ``derived``.
+            there are any ``derived``, and swept keys whose values changed on the way.
 
     Returns:
         See ``frame``.
@@ -198,7 +203,8 @@ def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Dat
             np.where(blank, otherwise, values[sources]) if len(values) else np.full(len(sources), otherwise)
         )
 
-    extra = sorted(set(map(str, reports)) - {column.name for column in COLUMNS})
+    varied = [str(name) for name in proposals.columns.difference(list(PROPOSAL_COLUMNS))]
+    extra = sorted(set(map(str, reports)) - {column.name for column in COLUMNS} - set(varied))
     made: dict[str, Any] = {}
     for column in [*COLUMNS, *(Column(name, "float64", "", "") for name in extra)]:
         name = column.name
@@ -212,8 +218,12 @@ def assemble(run: str, proposals: pd.DataFrame, reports: pd.DataFrame) -> pd.Dat
             made[name] = known.take(told if name == "failure" else owners)
         else:
             made[name] = np.full(len(owners), np.nan)
-    for name in proposals.columns.difference(list(PROPOSAL_COLUMNS)):
-        made[str(name)] = proposals[name].infer_objects().array.take(owners)
+    for name in varied:
+        asked = proposals[name].infer_objects().array.take(owners)
+        made[name] = asked
+        if name in reports:
+            had = np.where(blank | copied, asked.astype(object), reports[name].to_numpy(object)[sources])
+            made[name] = pd.Series(had.tolist()).array
     made["run"] = repeated(run)
     made["cost_s"] = np.where(copied, 0.0, made["cost_s"])
     failed_at = proposals["failed_at"].to_numpy("float64", na_value=np.nan)
@@ -288,25 +298,39 @@ def keep(folder: Folder, records: Sequence[Record] | None = None) -> None:
     folder.write(FILE, parquet(frame(journal.read(folder) if records is None else records)))
 
 
-def _gathered(records: Iterable[Record], about: Header) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _gathered(records: Sequence[Record], about: Header) -> tuple[pd.DataFrame, pd.DataFrame]:
     import pandas as pd
 
     proposals: dict[int, dict[str, Any]] = {}
     reports: dict[tuple[int, int], dict[str, Any]] = {}
     swept: set[str] = set()
+    begins: dict[str, Any] = {}
+    now: dict[int, dict[str, Any]] = {}  # what each trial has for the swept keys
+    latest: dict[int, int] = {}
+    exploits = any(record["kind"] == "exploit" for record in records)
     for record in records:
         key: int = record.get("id", -1)
         match record["kind"]:
+            case "run":
+                begins = record.get("begins", {})
             case "proposal":
-                swept |= record.get("config", {}).keys()
-                proposals[key] = _proposal_columns(record, about)
+                now[key] = {**begins, **record.get("config", {})}
+                swept |= now[key].keys()
+                proposals[key] = {**now[key], **_proposal_columns(record, about)}
             case "report":
                 row = {**record["metrics"], "epoch": record["epoch"], "cost_s": record["cost_s"]}
                 if "architecture" in record:
                     row["derived"] = record["architecture"]
+                if exploits:
+                    row |= now[key]
+                latest[key] = record["epoch"]
                 reports.setdefault((key, record["epoch"]), {"proposal": key, **row, "time": record["time"]})
                 if record["done"]:
                     proposals[key]["status"] = "finished"
+            case "exploit":
+                now[key] = {**now[key], **record["config"]}
+                for epoch in range(record["epoch"] + 1, latest.get(key, 0) + 1):
+                    reports.pop((key, epoch), None)
             case "decision":
                 proposals[key]["status"] = {"pause": "paused", "stop": "finished"}[record["decision"]]
             case "resume":
@@ -331,7 +355,6 @@ def _proposal_columns(record: Record, about: Header) -> dict[str, Any]:
     space = get_space(about.space)
     index = None if text is None else space.index(space.parse(text))
     return {
-        **record.get("config", {}),
         "proposal": record["id"],
         "group": -1 if record["group"] is None else record["group"],
         "role": record["role"],

@@ -163,7 +163,8 @@ class WorkloadSpec(Protocol):
     """The options of a workload; a frozen dataclass in ``raynas/workloads/``.
 
     One whose trainings are known beforehand has a method ``recording(trial) -> Recording``, too, and can be
-    simulated; a false ``uses_seed`` spares it the making of seeds.
+    simulated; a false ``uses_seed`` spares it the making of seeds. ``changeable`` holds dotted paths of the
+    configuration below which a trial under way may change numbers: a state taken before can be loaded after.
 
     One whose trials all need what another trial makes first, such as a trained supernet, has an attribute
     ``prelude: WorkloadSpec | None``: a run then begins with one trial of that workload, whose artifacts the

@@ -45,6 +45,13 @@ class Progress:
             case "retry":
                 ids = ", ".join(map(str, record["ids"]))
                 print(f"{self._clock(run)} a worker was lost; proposal {ids} starts again", flush=True)
+            case "exploit":
+                values = ", ".join(f"{path}={value}" for path, value in record["config"].items())
+                print(
+                    f"{self._clock(run)} proposal {record['id']} goes on from {record['donor']}'s epoch "
+                    f"{record['epoch']} with {values}",
+                    flush=True,
+                )
             case "report":
                 spent = self._spent.pop(record["id"], 0.0) + record["cost_s"]
                 if record["done"]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from raynas.assets import suggestion
 from raynas.benchmarks import Table, open_table
+from raynas.config import population
 from raynas.config.experiment import Experiment
 from raynas.errors import ConfigError, InputError
 from raynas.lookup import name_of, reason
@@ -78,6 +79,7 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
                 last_epoch = experiment.workload.last_epoch_in(table)
     if last_epoch is not None:
         yield from _ask("scheduler", experiment.scheduler, last_epoch, method="epoch_problems")
+    yield from population.problems(experiment)
     for at, name in enumerate(experiment.tune.loggers):
         if here and not _installed(LOGGER_MODULES.get(name, name)):
             yield (

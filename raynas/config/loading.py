@@ -17,9 +17,10 @@ from raynas.config.building import Builder
 from raynas.config.checking import check
 from raynas.config.experiment import Experiment
 from raynas.config.plain import to_plain
+from raynas.config.population import changed_ranges
 from raynas.config.smoke import shrink
 from raynas.errors import ConfigError, InputError, Problem
-from raynas.search.sweep import ranges
+from raynas.search.sweep import Range, ranges
 from raynas.yaml_document import Document, KeyPath, parse, parse_value
 from raynas.yaml_document import load as load_yaml
 
@@ -144,10 +145,13 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
 def _sweep_problems(
     experiment: Experiment, found: Sequence[tuple[KeyPath, str]]
 ) -> Iterator[tuple[KeyPath, str]]:
-    """What is wrong with values of the sweep that is not wrong without them."""
-    known = {message for _, message in found}
-    for path, of in ranges(experiment.sweep).items():
-        for value in of.samples():
+    """What is wrong with values that trials take and that is not wrong without them."""
+    known, refused = {message for _, message in found}, {place for place, _ in found}
+    taken: dict[KeyPath, Range] = {("sweep", path): of for path, of in ranges(experiment.sweep).items()}
+    taken |= changed_ranges(experiment)
+    for place, of in taken.items():
+        path = str(place[-1])
+        for value in () if place in refused else of.samples():
             try:
                 swept = with_values(experiment, {path: value})
             except ConfigError as error:
@@ -156,7 +160,7 @@ def _sweep_problems(
                 messages = [str(error)]
             else:
                 messages = [message for _, message in check(swept, here=False) if message not in known]
-            yield from ((("sweep", path), f"{value}: {message}") for message in messages)
+            yield from ((place, f"{value}: {message}") for message in messages)
 
 
 def _set(data: dict[str, Any], item: Override) -> None:

@@ -47,11 +47,13 @@ class ArchStep:
             generator=torch.Generator().manual_seed(seed),
             device=device,
         )
+        self._options: dict[str, Any] = {
+            "lr": method.alpha.lr,
+            "betas": method.alpha.betas,
+            "weight_decay": method.alpha.weight_decay,
+        }
         self._adam = torch.optim.Adam(
-            [tensor.requires_grad_() for tensor in self.alpha.values()],
-            lr=method.alpha.lr,
-            betas=method.alpha.betas,
-            weight_decay=method.alpha.weight_decay,
+            [tensor.requires_grad_() for tensor in self.alpha.values()], **self._options
         )
 
     def take(
@@ -113,6 +115,7 @@ class ArchStep:
             for name, tensor in self.alpha.items():
                 tensor.copy_(state["alpha"][name])
         self._adam.load_state_dict(copied(state["adam"]))  # it keeps the very tensors it is given
+        self._adam.param_groups[0].update(self._options)  # not those that the state was taken under
 
     def _objective(
         self,

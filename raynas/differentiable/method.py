@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from raynas.differentiable.schedule import Cosine, Linear, Ramp
 from raynas.lookup import Slot, build, name_of
 from raynas.ranges import require_positive
 
@@ -32,6 +33,19 @@ SLOTS: Mapping[str, Slot] = {
 }
 """The eight slots by their names."""
 
+
+CHANGEABLE = (
+    "relaxation",
+    "arch_gradient",
+    "arch_regularizer",
+    "mixing_perturbation",
+    "weight_regularizer",
+    "weights",
+    "alpha.lr",
+    "alpha.betas",
+    "alpha.weight_decay",
+)
+"""Whose numbers a search under way may change, since none of its state hangs on them."""
 
 # built when they are needed, since they import torch
 _softmax = partial(build, SLOTS["relaxation"].package, "softmax")
@@ -159,6 +173,17 @@ class Method:
             elif filled is not None:
                 yield name, filled
 
+    def structure(self) -> dict[str, str]:
+        """What a search under way cannot change: of each field the component's class, or all of its value.
+
+        Methods of equal structure can go on from each other's checkpoints.
+        """
+        changeable = {path.partition(".")[0] for path in CHANGEABLE}
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {
+            name: _classes(value) if name in changeable else repr(value) for name, value in values.items()
+        }
+
     def problems(self, space: SearchSpace) -> Iterator[tuple[str, str]]:
         """What cannot work in a search space, as (field, message)."""
         for path, component in self.components():
@@ -200,6 +225,16 @@ class Method:
         for path, component in self.components():
             for name, message in getattr(component, "width_problems", lambda channels: ())(channels):
                 yield f"{path}.{name}", message
+
+
+def _classes(component: Any) -> str:
+    """Name of a component's class, with those of components inside it."""
+    inner = []
+    for entry in fields(component) if is_dataclass(component) else ():
+        value = getattr(component, entry.name)
+        if is_dataclass(value) and not isinstance(value, Linear | Ramp | Cosine):
+            inner.append(f"{entry.name}={_classes(value)}")
+    return type(component).__name__ + (f"({', '.join(inner)})" if inner else "")
 
 
 def _named(slot: str, component: Any) -> str:

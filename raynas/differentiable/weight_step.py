@@ -35,14 +35,18 @@ class WeightStep:
 
     def restart(self) -> None:
         """A fresh optimiser."""
-        options = self._method.weights
         self._sgd = torch.optim.SGD(
-            self._losses.supernet.parameters(),
-            lr=options.lr,
-            momentum=options.momentum,
-            nesterov=options.nesterov,
-            weight_decay=options.weight_decay,
+            self._losses.supernet.parameters(), lr=self._method.weights.lr, **self._options
         )
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        options = self._method.weights
+        return {
+            "momentum": options.momentum,
+            "nesterov": options.nesterov,
+            "weight_decay": options.weight_decay,
+        }
 
     @property
     def lr(self) -> float:
@@ -113,6 +117,7 @@ class WeightStep:
         """Goes on where the state was taken."""
         self._losses.supernet.load_state_dict(state["weights"])
         self._sgd.load_state_dict(copied(state["sgd"]))  # it keeps the very tensors it is given
+        self._sgd.param_groups[0].update(self._options)  # not those that the state was taken under
 
     def _perturbed(self, mixing: Mixing, batch: Batch, progress: Progress, seed: int) -> Mixing:
         component = self._method.mixing_perturbation

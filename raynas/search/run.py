@@ -8,7 +8,7 @@ same object with the journal's facts put in again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -36,8 +36,9 @@ class Standing:
     Attributes:
         proposal: What was asked for.
         status: ``reused`` for a proposal that takes an earlier one's outcome.
-        epoch: Epochs reported so far.
+        epoch: Epochs reported so far; after an exploit, those of the checkpoint that it goes on from.
         checkpoint: Where its last checkpoint lies, relative to the run's folder.
+        donor: The proposal that this checkpoint was made by; None: this one.
         outcome: Its last report, or its failure.
     """
 
@@ -45,6 +46,7 @@ class Standing:
     status: Status = "pending"
     epoch: int = 0
     checkpoint: str | None = None
+    donor: int | None = None
     outcome: Outcome | None = None
 
     @property
@@ -55,10 +57,17 @@ class Standing:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A proposal to run, from its last checkpoint if it has one."""
+    """A proposal to run, from its last checkpoint if it has one.
+
+    Attributes:
+        proposal: Which.
+        checkpoint: Where the checkpoint lies, relative to the run's folder.
+        donor: The proposal that made it, where that is another.
+    """
 
     proposal: Proposal
     checkpoint: str | None = None
+    donor: int | None = None
 
 
 @dataclass(frozen=True)
@@ -196,10 +205,9 @@ class Run:
             self._unwritten.append({"kind": "closed"})  # nothing runs, so nothing that was asked for can come
             self._close()
         self._flush()
-        standings = [self._standings[proposal_id] for proposal_id in taken]
-        for standing in standings:
-            standing.status = "running"
-        return [Assignment(standing.proposal, standing.checkpoint) for standing in standings]
+        for proposal_id in taken:
+            self._standings[proposal_id].status = "running"
+        return [self.assignment(proposal_id) for proposal_id in taken]
 
     def report(self, proposal_id: int, report: Report, *, done: bool) -> Decision:
         """A proposal has trained one step more; see ``record``."""
@@ -253,8 +261,53 @@ class Run:
     def checkpoint(self, proposal_id: int, epoch: int, path: str) -> None:
         """A checkpoint of a proposal lies at a path relative to the run's folder."""
         self._unwritten.append({"kind": "checkpoint", "id": proposal_id, "epoch": epoch, "path": path})
-        self._standings[proposal_id].checkpoint = path
+        self._apply_checkpoint(proposal_id, path)
         self._flush()
+
+    def exploit(
+        self, proposal_id: int, *, donor: int, epoch: int, checkpoint: str, config: Mapping[str, Any]
+    ) -> Assignment:
+        """A proposal goes on from another's checkpoint with other values, and is paused until it does.
+
+        What it reports from then on counts from the checkpoint's epoch, be it behind its own or ahead.
+
+        Args:
+            proposal_id: Which; it has not ended.
+            donor: The other.
+            epoch: Of the checkpoint.
+            checkpoint: Path relative to the run's folder.
+            config: Values that it takes, by dotted path; the rest of its own stay.
+        """
+        standing = self._standings[proposal_id]
+        if standing.status == "running":
+            self._unwritten.append(
+                {"kind": "decision", "id": proposal_id, "epoch": standing.epoch, "decision": "pause"}
+            )
+            self._pause(proposal_id)
+        record = {
+            "kind": "exploit",
+            "id": proposal_id,
+            "donor": donor,
+            "epoch": epoch,
+            "checkpoint": checkpoint,
+            "config": dict(config),
+        }
+        self._unwritten.append(record)
+        self._apply_exploit(record)
+        self._flush()
+        return self.assignment(proposal_id)
+
+    def needed(self, checkpoint: str, *, by_ended: bool) -> bool:
+        """Whether any proposal stands on a checkpoint.
+
+        Args:
+            checkpoint: Path relative to the run's folder.
+            by_ended: Whether one that has ended counts.
+        """
+        return any(
+            standing.checkpoint == checkpoint and (by_ended or not standing.ended)
+            for standing in self._standings.values()
+        )
 
     def release(self, proposal_ids: Iterable[int]) -> None:
         """Live proposals whose trial ended before it came to them; they are handed out again."""
@@ -282,7 +335,7 @@ class Run:
     def assignment(self, proposal_id: int) -> Assignment:
         """A proposal with its last checkpoint."""
         standing = self._standings[proposal_id]
-        return Assignment(standing.proposal, standing.checkpoint)
+        return Assignment(standing.proposal, standing.checkpoint, standing.donor)
 
     def replay(self, records: Sequence[Record]) -> None:
         """Puts the facts of an interrupted run in again; to be called once, before anything else.
@@ -320,7 +373,9 @@ class Run:
                 failure = Failure(record["failure"], record["message"], record["epoch"], record["detail"])
                 self._apply_failure(record["id"], failure)
             case "checkpoint":
-                self._standings[record["id"]].checkpoint = record["path"]
+                self._apply_checkpoint(record["id"], record["path"])
+            case "exploit":
+                self._apply_exploit(record)
             case "resume":
                 self._apply_resume(record["id"])
             case "closed":
@@ -432,6 +487,17 @@ class Run:
         elif outcome is not None:
             self._stopped.add(proposal_id)
             self._end(proposal_id, outcome, "finished")
+
+    def _apply_checkpoint(self, proposal_id: int, path: str) -> None:
+        standing = self._standings[proposal_id]
+        standing.checkpoint, standing.donor = path, None
+
+    def _apply_exploit(self, record: Record) -> None:
+        standing = self._standings[record["id"]]
+        config = {**standing.proposal.config, **record["config"]}
+        standing.proposal = replace(standing.proposal, config=config)
+        standing.epoch, standing.checkpoint = record["epoch"], record["checkpoint"]
+        standing.donor = record["donor"]
 
     def _pause(self, proposal_id: int) -> None:
         self._standings[proposal_id].status = "paused"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from raynas.errors import InputError
@@ -20,6 +20,8 @@ class Bridge:
         refusal: Why a result could not be recorded, if that ended the attempt.
         holds_back: Whether a paused trial waits for room, so that no new one may take it.
         resumes_first: Whether the run's own scheduler says who goes on, which comes before anyone new.
+        clonable: Gives the checkpoints of trials that a scheduler may yet let others go on from, by their
+            paths relative to the run's folder; None: no scheduler that does.
 
     Args:
         run: The run.
@@ -36,6 +38,8 @@ class Bridge:
         self.refusal: InputError | OSError | None = None
         self.holds_back = False
         self.resumes_first = False
+        self.clonable: Callable[[], Collection[str]] | None = None
+        self._replaced: set[str] = set()
 
     @property
     def exhausted(self) -> bool:
@@ -94,6 +98,53 @@ class Bridge:
         except (InputError, OSError) as error:
             self.refusal = error
             raise
+
+    def exploited(
+        self, trial_id: str, donor: str, epoch: int, checkpoint: str, config: Mapping[str, Any]
+    ) -> Assignment:
+        """Records that a trial goes on from another's checkpoint, with other values.
+
+        Args:
+            trial_id: Which.
+            donor: The other.
+            epoch: Of the checkpoint.
+            checkpoint: Path relative to the run's folder.
+            config: Values that it takes, by dotted path.
+
+        Returns:
+            What it is assigned from now on.
+        """
+        ((proposal_id,), (donor_id,)) = self._ids[trial_id], self._ids[donor]
+        previous = self.run.standing(proposal_id).checkpoint
+        try:
+            assignment = self.run.exploit(
+                proposal_id, donor=donor_id, epoch=epoch, checkpoint=checkpoint, config=config
+            )
+        except (InputError, OSError) as error:
+            self.refusal = error
+            raise
+        if previous is not None and previous != checkpoint:
+            self._replaced.add(previous)
+        return assignment
+
+    def unneeded(self, checkpoints: Iterable[str], *, keep_last: bool) -> list[str]:
+        """Those of some replaced checkpoints, and of earlier ones, that nobody needs any more.
+
+        Args:
+            checkpoints: Paths relative to the run's folder.
+            keep_last: Whether the last checkpoint of a trial that has ended is needed.
+        """
+        if self.clonable is None:
+            return list(checkpoints)
+        self._replaced.update(checkpoints)
+        clonable = self.clonable()
+        found = sorted(
+            path
+            for path in self._replaced
+            if path not in clonable and not self.run.needed(path, by_ended=keep_last)
+        )
+        self._replaced.difference_update(found)
+        return found
 
     def checkpoint(self, result: dict[str, Any], path: str) -> str | None:
         """Records a checkpoint that a trial made after a result.

@@ -11,6 +11,7 @@ from typing import Any
 
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
+from ray.tune.result import DONE, SHOULD_CHECKPOINT
 
 from raynas.storage import Folder, remove
 from raynas.tune.bridge import Bridge
@@ -42,16 +43,17 @@ class Recorder(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Records results that no scheduler was asked about: the last ones."""
-        self._bridge.result(result)
+        if result.get(DONE):
+            self._bridge.result(result)
+        if trial.is_saving:
+            result[SHOULD_CHECKPOINT] = False  # a scheduler of Ray's has asked for it, too
 
     def on_checkpoint(
         self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **info: Any
     ) -> None:
         """Records where a checkpoint lies, then removes the one before it."""
-        path = checkpoint.path.removeprefix(self._folder.root).lstrip("/")
-        previous = self._bridge.checkpoint(trial.last_result, path)
-        if previous is not None:
-            discard(self._folder, [previous])
+        previous = self._bridge.checkpoint(trial.last_result, path_in(self._folder, checkpoint))
+        self._discard([] if previous is None else [previous])
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Forgets a trial that ended as it should."""
@@ -71,9 +73,17 @@ class Recorder(Callback):
         self._end(trial)
 
     def _end(self, trial: Trial) -> None:
-        unneeded = self._bridge.ended(trial.trial_id)
-        if not self._keep:
-            discard(self._folder, unneeded)
+        left = self._bridge.ended(trial.trial_id)
+        self._discard([] if self._keep else left)
+
+    def _discard(self, replaced: Iterable[str]) -> None:
+        discard(self._folder, self._bridge.unneeded(replaced, keep_last=self._keep))
+
+
+def path_in(folder: Folder, checkpoint: Checkpoint) -> str:
+    """Path of a checkpoint relative to the run's folder."""
+    path: str = checkpoint.path
+    return path.removeprefix(folder.root).lstrip("/")
 
 
 def discard(folder: Folder, checkpoints: Iterable[str]) -> None:

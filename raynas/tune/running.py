@@ -25,6 +25,7 @@ from ray.tune.schedulers import TrialScheduler
 import raynas
 from raynas import journal, results
 from raynas.config import Experiment, Override, TuneOptions, to_yaml
+from raynas.config.population import beginnings
 from raynas.config.stored import CONFIG, experiment_of
 from raynas.errors import InputError, RaynasError
 from raynas.journal import Journal, Record
@@ -33,6 +34,7 @@ from raynas.search.scheduler.ray_tune import RayTune
 from raynas.storage import Folder, absolute
 from raynas.tune import cluster
 from raynas.tune.bridge import Bridge
+from raynas.tune.population import Population
 from raynas.tune.recorder import Recorder, discard
 from raynas.tune.scheduler_adaptor import RaySchedulerAdaptor, SchedulerAdaptor, of_ray
 from raynas.tune.searcher_adaptor import SearcherAdaptor
@@ -224,6 +226,10 @@ def _attempt(attempt: _Attempt, made: Run) -> Run:
     if not options.keep_checkpoints:
         paused = (made.standing(proposal_id).checkpoint for proposal_id in made.paused)
         discard(folder, (path for path in paused if path is not None))  # nobody will go on from them
+    if bridge.clonable is not None:  # some were kept for others, in this attempt or in one that was killed
+        keys = {"checkpoint": "path", "exploit": "checkpoint"}
+        written = [record[keys[record["kind"]]] for record in journal.read(folder) if record["kind"] in keys]
+        discard(folder, bridge.unneeded(written, keep_last=options.keep_checkpoints))
     results.keep(folder)
     return made
 
@@ -241,7 +247,7 @@ def _tune(attempt: _Attempt, bridge: Bridge) -> None:
         resources_per_trial=tune.PlacementGroupFactory([{key: n for key, n in bundle.items() if n > 0}]),
         storage_path=absolute(place),
         search_alg=SearcherAdaptor(bridge),
-        scheduler=_scheduler(experiment, bridge),
+        scheduler=_scheduler(experiment, bridge, folder),
         callbacks=[
             Recorder(bridge, folder, keep_checkpoints=experiment.tune.keep_checkpoints),
             *map(_logger, experiment.tune.loggers),
@@ -257,10 +263,12 @@ def _tune(attempt: _Attempt, bridge: Bridge) -> None:
     )
 
 
-def _scheduler(experiment: Experiment, bridge: Bridge) -> TrialScheduler:
+def _scheduler(experiment: Experiment, bridge: Bridge, folder: Folder) -> TrialScheduler:
     spec, scheduler = experiment.scheduler, _of_ray(experiment)
     if scheduler is None or not isinstance(spec, RayTune):
         return SchedulerAdaptor(bridge)
+    if isinstance(scheduler, Population):
+        scheduler.join(bridge, folder, beginnings(experiment))
     return RaySchedulerAdaptor(bridge, scheduler, experiment.report, time_attr=spec.time_attr)
 
 
@@ -318,6 +326,7 @@ def _environment(**extra: str) -> Iterator[None]:
 
 
 def _header(experiment: Experiment, name: str) -> Record:
+    begins = beginnings(experiment)
     return {
         "kind": "run",
         "version": VERSION,
@@ -329,4 +338,5 @@ def _header(experiment: Experiment, name: str) -> Record:
         "seed": experiment.seed,
         "digest": digest(experiment),
         "time": time.time(),
+        **({"begins": begins} if begins else {}),
     }

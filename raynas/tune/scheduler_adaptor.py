@@ -18,6 +18,7 @@ from raynas.lookup import reason
 from raynas.search.asktell import Decision, Objective
 from raynas.search.scheduler.ray_tune import EPOCH, RayTune
 from raynas.tune.bridge import Bridge
+from raynas.tune.population import Pbt
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def of_ray(spec: RayTune, objective: Objective, metrics: Collection[str] = ()) -
     Raises:
         InputError: It does not take these options.
     """
-    kind: Any = SCHEDULER_IMPORT[spec.scheduler]
+    kind = _kind(spec.scheduler)
     known = set(inspect.signature(kind).parameters)
     takes = sorted(known - {"metric", "mode"})
     # create_scheduler would drop what the scheduler does not know
@@ -122,6 +123,18 @@ def of_ray(spec: RayTune, objective: Objective, metrics: Collection[str] = ()) -
         raise InputError(f"scheduler.options: {spec.scheduler} refuses them: {reason(error)}") from error
     assert isinstance(made, TrialScheduler)
     return made
+
+
+def _kind(name: str) -> Any:
+    match name:
+        case "pbt":
+            return Pbt
+        case "pb2":
+            from raynas.tune.pb2 import Pb2
+
+            return Pb2
+        case _:
+            return SCHEDULER_IMPORT[name]
 
 
 class RaySchedulerAdaptor(TrialScheduler):
@@ -242,7 +255,11 @@ class RaySchedulerAdaptor(TrialScheduler):
 
 
 class _Controller:
-    """Tune's controller, with a searcher that ``hb_bohb`` may tell of pauses."""
+    """Tune's controller, with a searcher that ``hb_bohb`` may tell of pauses.
+
+    ``pbt`` copies trials that are just being saved, which Tune is not made for: it would save them a second
+    time, or end them when they are saved next.
+    """
 
     def __init__(self, controller: Any) -> None:
         self._controller = controller
@@ -253,6 +270,18 @@ class _Controller:
 
     def on_unpause(self, trial_id: str) -> None:
         """Nothing; see ``on_pause``."""
+
+    def pause_trial(self, trial: Trial, should_checkpoint: bool = True) -> None:  # noqa: FBT001, FBT002
+        """Pauses a trial; one that is not to be saved, but is, when that is over."""
+        saving = None if should_checkpoint else trial.temporary_state.saving_to
+        if saving is not None:
+            saving.resolve()
+        self._controller.pause_trial(trial, should_checkpoint=should_checkpoint)
+        if saving is not None:
+            self._controller._cached_trial_decisions.pop(trial.trial_id, None)
+
+    def _schedule_trial_save(self, trial: Trial, result: dict[str, Any] | None = None) -> Any:
+        return trial.temporary_state.saving_to or self._controller._schedule_trial_save(trial, result=result)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._controller, name)

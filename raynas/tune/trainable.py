@@ -124,16 +124,20 @@ class Evaluation(tune.Trainable):
         _checkpoint.write({"proposal": proposal_id, "state": state}, Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint: str) -> None:  # type: ignore[override]
-        """Goes on from a checkpoint of this trial."""
+        """Goes on from a checkpoint of this trial, or of the one that it is to go on from."""
         saved = _read(Path(checkpoint))
-        ids = [assignment.proposal.id for assignment in self._assignments]
-        if saved is None or saved["proposal"] not in ids:
+        fitting = [at for at, assignment in enumerate(self._assignments) if _fits(saved, assignment)]
+        if not fitting:
             return
-        self._current = ids.index(saved["proposal"])
+        (self._current,) = fitting
         self._workload = None
         if saved["state"] is not None:
-            self._workload = self._start(self._assignments[self._current])
-            self._workload.load_state_dict(saved["state"])
+            try:
+                workload = self._start(self._assignments[self._current])
+                workload.load_state_dict(saved["state"])
+                self._workload = workload
+            except Exception as error:  # the workload's own; recorded at the next step
+                self._unsaved = error
 
     def cleanup(self) -> None:
         """Lets go of the workload."""
@@ -208,7 +212,7 @@ class Evaluation(tune.Trainable):
             for name in place.names():
                 Path(copy, name).write_bytes(place.read(name))
             saved = _read(Path(copy))
-        if saved is None or saved["proposal"] != assignment.proposal.id or saved["state"] is None:
+        if not _fits(saved, assignment) or saved["state"] is None:
             _log.warning("proposal %d starts anew: its checkpoint is gone", assignment.proposal.id)
             return
         workload.load_state_dict(saved["state"])
@@ -232,6 +236,11 @@ def checked(report: object) -> Report:
 def _failure(error: Exception) -> Failure:
     message = f"{type(error).__name__}: {error}".splitlines()[0]
     return Failure("error", message, None, "".join(traceback.format_exception(error)))
+
+
+def _fits(saved: Any, assignment: Assignment) -> bool:
+    """Whether an assignment may go on from a checkpoint."""
+    return saved is not None and saved["proposal"] in {assignment.proposal.id, assignment.donor} - {None}
 
 
 def _read(directory: Path) -> Any:

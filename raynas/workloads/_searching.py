@@ -126,7 +126,7 @@ class Searching:
     def state_dict(self) -> dict[str, Any]:
         """Copies on the CPU of all that going on takes."""
         return {
-            "method": repr(self._method),
+            "structure": self._method.structure(),
             "epoch": self._epoch,
             "history": [[record.valid_loss, record.hessian_eigenvalue] for record in self._history],
             "trail": list(self._trail),
@@ -138,11 +138,17 @@ class Searching:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where the state was taken; on the same machine, bit for bit.
 
+        The numbers of the trial's own method hold from here on, where the state was taken under others.
+
         Raises:
             RaynasError: The state is of another method.
         """
-        if state["method"] != repr(self._method):
-            raise RaynasError("the checkpoint is of another method than the trial's; start the trial anew")
+        known, due = state.get("structure", {}), self._method.structure()
+        if other := [name for name in due if known.get(name) != due[name]]:
+            raise RaynasError(
+                f"the checkpoint is of another method than the trial's, with another {', '.join(other)}; "
+                "start the trial anew"
+            )
         self._epoch = state["epoch"]
         self._history = [Record(*entry) for entry in state["history"]]
         self._trail = list(state["trail"])

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
+from raynas.differentiable.method import CHANGEABLE
 from raynas.lookup import Slot, available, build
 from raynas.ranges import require_positive
 
@@ -55,6 +56,7 @@ class DifferentiableSearch:
         "peak_memory_mb",
     )
 
+    changeable: ClassVar[tuple[str, ...]] = tuple(f"method.{path}" for path in CHANGEABLE)
     table_metrics: ClassVar[tuple[str, ...]] = ("derived_valid_accuracy_pct", "derived_test_accuracy_pct")
 
     skeleton: Annotated[Any, Slot(SKELETONS)] | None = None

@@ -12,7 +12,7 @@ from raynas.errors import ConfigError, InputError
 from raynas.journal import MemoryJournal
 from raynas.search.asktell import Failure, Objective, Report, SearchContext
 from raynas.search.run import Run
-from raynas.search.scheduler.ray_tune import NAMES, REFUSED, RayTune
+from raynas.search.scheduler.ray_tune import CHANGES, NAMES, REFUSED, RayTune
 from raynas.search.searcher.neighborhood import Neighborhood
 from raynas.search.searcher.random_search import RandomSearch
 from raynas.spaces import get_space
@@ -117,7 +117,7 @@ def test_a_configuration_that_cannot_work_is_refused_when_it_is_loaded(scheduler
         load_text(HEAD + f"scheduler: {scheduler}\n", source="x.yaml")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - set(CHANGES)))
 def test_a_configuration_is_read_as_it_was_written(name):
     text = HEAD + f"scheduler: {{name: ray_tune, scheduler: {name}, options: {{max_t: 9, time_attr: pid}}}}\n"
     made = load_text(text, source="x.yaml")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from raynas.search.asktell import Decision, Objective, Report
 from raynas.spaces import get_space
@@ -80,6 +80,49 @@ class InstantRun:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._epoch = state["epoch"]
+
+
+@dataclass(frozen=True)
+class Growing:
+    """Adds a rate to a level, epoch by epoch, so that a level tells by which rates it was reached.
+
+    Attributes:
+        rate: What an epoch adds.
+        epochs: Epochs.
+        epoch_s: Seconds that each takes.
+    """
+
+    needs_architecture: ClassVar[bool] = False
+    changeable: ClassVar[tuple[str, ...]] = ("workload.rate",)
+
+    rate: float = 1.0
+    epochs: int = 8
+    epoch_s: float = 0.0
+
+    def start(self, trial: Trial) -> GrowingRun:
+        return GrowingRun(self)
+
+
+class GrowingRun:
+    def __init__(self, spec: Growing) -> None:
+        self._spec = spec
+        self._epoch, self._level = 0, 0.0
+
+    @property
+    def done(self) -> bool:
+        return self._epoch == self._spec.epochs
+
+    def step(self) -> Report:
+        time.sleep(self._spec.epoch_s)
+        self._epoch += 1
+        self._level += self._spec.rate
+        return Report({"level": self._level}, self._epoch, self._spec.epoch_s)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self._epoch, "level": self._level}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._epoch, self._level = state["epoch"], state["level"]
 
 
 @dataclass(frozen=True)

@@ -96,10 +96,72 @@ def test_a_search_goes_on_from_its_checkpoint_bit_for_bit(name):
     assert list(map(deterministic, rest)) == list(map(deterministic, whole[halfway:]))
 
 
-def test_a_checkpoint_of_another_method_is_refused():
-    saved = start().state_dict()
-    with pytest.raises(RaynasError, match="of another method"):
-        start("method.weights.lr=0.1").load_state_dict(saved)
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ("method.arch_gradient={name: a2m, inner: unrolled}", "arch_gradient"),
+        ("method.weight_regularizer=layer_alignment", "weight_regularizer"),
+        ("method.mixed_op=[{name: partial_channels, k: 2}]", "mixed_op"),
+        ("method.epochs=5", "epochs"),
+        ("method.batch_size=8", "batch_size"),
+    ],
+)
+def test_a_checkpoint_of_another_method_is_refused(other, named):
+    saved = start("method.arch_gradient=a2m").state_dict()
+    with pytest.raises(RaynasError, match=f"of another method than the trial's, with another {named}; start"):
+        start("method.arch_gradient=a2m", other).load_state_dict(saved)
+
+
+def parameters(search):
+    """Weights and architecture parameters."""
+    bilevel = search._bilevel
+    return (
+        [tensor.detach().clone() for tensor in bilevel.supernet.parameters()],
+        [tensor.detach().clone() for tensor in bilevel.alpha.values()],
+    )
+
+
+def moved(before, after):
+    """The greatest change of any."""
+    return max(float((new - old).abs().max()) for old, new in zip(before, after, strict=True))
+
+
+def test_a_search_that_goes_on_from_anothers_state_steps_by_its_own_numbers():
+    donor = start("method.arch_gradient={name: a2m, rho: 0.1}")
+    donor.step()
+    saved = pickle.loads(pickle.dumps(donor.state_dict()))
+    still = "method.alpha.lr=1e-9", "method.weights.lr=1e-9", "method.weights.lr_min=0"
+    search = start("method.arch_gradient={name: a2m, rho: 1.0}", "seed=1", *still)
+    search.load_state_dict(saved)
+    weights, alpha = parameters(search)
+    assert moved(parameters(donor)[0], weights) == moved(parameters(donor)[1], alpha) == 0.0
+    assert search.step().epoch == 2
+    assert moved(weights, parameters(search)[0]) < 1e-6
+    assert moved(alpha, parameters(search)[1]) < 1e-6
+    donor.step()
+    assert moved(weights, parameters(donor)[0]) > 1e-4
+    assert moved(alpha, parameters(donor)[1]) > 1e-4
+
+
+def test_optimisers_keep_the_numbers_of_the_method_that_they_go_on_under():
+    donor = start()
+    donor.step()
+    numbers = {
+        "method.weights.momentum": 0.5,
+        "method.weights.weight_decay": 0.01,
+        "method.weights.nesterov": "true",
+        "method.alpha.lr": 0.01,
+        "method.alpha.weight_decay": 0.1,
+        "method.alpha.betas": "[0.8, 0.9]",
+    }
+    search = start(*(f"{path}={number}" for path, number in numbers.items()))
+    search.load_state_dict(donor.state_dict())
+    (sgd,) = search._bilevel._weights._sgd.param_groups
+    (adam,) = search._bilevel._arch._adam.param_groups
+    assert (sgd["momentum"], sgd["weight_decay"], sgd["nesterov"]) == (0.5, 0.01, True)
+    assert (adam["lr"], adam["weight_decay"], tuple(adam["betas"])) == (0.01, 0.1, (0.8, 0.9))
+    assert search._bilevel._arch._adam.state  # the donor's moments
+    search.step()
 
 
 def test_the_derived_architecture_is_looked_up_in_the_table(tmp_path):
