@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,17 +69,12 @@ def panels(frame: pd.DataFrame, axis: Axis, title: str, *, styles: Mapping[str, 
         title: Above all.
         styles: By the series' name; one that is missing takes the next of ``STYLES``.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows, columns, xs, series = (
         list(dict.fromkeys(frame[name])) for name in (axis.rows, axis.columns, axis.x, axis.series)
     )
     drawn = {name: styles.get(name, STYLES[number % len(STYLES)]) for number, name in enumerate(series)}
     wide = len(xs) == 1  # the series stand side by side where there is nothing else along the axis
-    figure = Figure(figsize=(max(1.8 + 3.4 * len(columns), 6.4), 1.9 + 2.6 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=12)
+    figure = blank((max(1.8 + 3.4 * len(columns), 6.4), 1.9 + 2.6 * len(rows)), title)
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey="col")
     for panel_row, row in zip(grid, rows, strict=True):
         for panel, column in zip(panel_row, columns, strict=True):
@@ -104,6 +99,30 @@ def panels(frame: pd.DataFrame, axis: Axis, title: str, *, styles: Mapping[str, 
     if not wide:
         _legend(figure)
     return figure
+
+
+def blank(size: tuple[float, float], title: str) -> Figure:
+    """A figure without panels.
+
+    Args:
+        size: In inches.
+        title: Above all.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=12)
+    return figure
+
+
+def unframed(panel: Axes, axis: Literal["x", "y", "both"] = "both") -> None:
+    """A light grid along some axes, no frame, small figures."""
+    panel.grid(visible=True, axis=axis, color="#e4e4e4", linewidth=0.6)
+    panel.set_axisbelow(True)
+    panel.spines[["top", "right"]].set_visible(False)
+    panel.tick_params(labelsize=8.5)
 
 
 def _legend(figure: Figure) -> None:

@@ -31,6 +31,14 @@ def kendall_tau(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     return float(kendalltau(x, y).statistic)
 
 
+def in_top(values: Floats, n: int) -> Floats:
+    """``(size,)`` the probability that each value is one of the n greatest, where equal ones are drawn."""
+    last = np.partition(values, -n)[-n]
+    above, equal = values > last, values == last
+    probabilities: Floats = above + equal * (n - above.sum()) / equal.sum()
+    return probabilities
+
+
 def sampled_tau(xs: Floats, ys: Floats, samples: npt.NDArray[np.integer[Any]]) -> Floats:
     """Kendall's tau-b of several criteria with several truths, within each of many small samples.
 

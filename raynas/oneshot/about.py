@@ -73,8 +73,8 @@ class About:
         where = f"{at}: " if at else ""
         if space is not None and space != self.space:
             raise InputError(
-                f"{where}a supernet of search space {self.space}, not {space}; use search_space: {self.space}, "
-                "or name another supernet"
+                f"{where}a supernet of search space {self.space}, not {space}; use search_space: "
+                f"{self.space}, or name another supernet"
             )
         if skeleton is not None and (asked := plain(SKELETONS, skeleton)) != self.skeleton:
             raise InputError(
@@ -130,7 +130,8 @@ def read_about(place: Folder | str) -> About:
         raise InputError(f"{name}: does not describe a supernet; give the directory of a trained one")
     if (version := found.pop("format")) != _FORMAT:
         raise InputError(
-            f"{name}: is of format {version}, and this raynas reads format {_FORMAT}; train the supernet again"
+            f"{name}: is of format {version}, and this raynas reads format {_FORMAT}; train the supernet "
+            "again"
         )
     return About(**{**found, "image_shape": tuple(found["image_shape"])})
 
@@ -158,8 +159,8 @@ def find(place: Folder | str) -> list[Folder]:
         raise InputError(f"{place.uri}: cannot be read: {error}") from error
     if not found:
         raise InputError(
-            f"{place.uri}: no trained supernet there; give the directory of a run of workload: train_supernet "
-            f"that has ended, or one that holds {ABOUT} and {WEIGHTS}"
+            f"{place.uri}: no trained supernet there; give the directory of a run of workload: "
+            f"train_supernet that has ended, or one that holds {ABOUT} and {WEIGHTS}"
         )
     return found
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raynas.flatness.subject import Weights
-from raynas.oneshot.outline import Convolution, Linear, Mean, Norm, Noted, Other, Pool, Rectifier, Step
+from raynas.oneshot.steps import Convolution, Linear, Mean, Norm, Noted, Other, Pool, Rectifier, Step
 
 
 class _Kernels:
@@ -55,9 +55,10 @@ class _Kernels:
         raise NotImplementedError
 
     def _mapped(self, step: Linear, x: Tensor) -> Tensor:
-        weights = self._stacked(f"{step.name}.weight").unflatten(0, (self.n_groups, -1))
-        biases = self._stacked(f"{step.name}.bias").unflatten(0, (self.n_groups, 1, -1))
-        of_groups = x.unflatten(1, (self.n_groups, -1)).transpose(0, 1)
+        n_groups = self.n_groups
+        biases = self._stacked(f"{step.name}.bias").view(n_groups, 1, -1)
+        weights = self._stacked(f"{step.name}.weight").view(n_groups, biases.shape[2], -1)
+        of_groups = x.reshape(len(x), n_groups, -1).transpose(0, 1)
         return torch.baddbmm(biases, of_groups, weights.transpose(1, 2))
 
     def _stacked(self, name: str) -> Tensor:
@@ -91,18 +92,19 @@ class Evaluating(_Kernels):
     def __init__(self, levels: Sequence[Weights], statistics: Mapping[str, Tensor]) -> None:
         super().__init__(levels, len(levels))
         self._statistics = statistics
-        self._folded: dict[Convolution, tuple[Tensor, Tensor | None]] = {}
-        self._scaled: dict[Norm, tuple[Tensor, Tensor]] = {}
+        self._folded: dict[str, tuple[Tensor, Tensor | None]] = {}
+        self._scaled: dict[str, tuple[Tensor, Tensor]] = {}
 
     def _convolved(self, step: Convolution, x: Tensor) -> Tensor:
-        if step not in self._folded:
-            self._folded[step] = self._fold(step)
-        return _convolution(x, *self._folded[step], step)
+        name = step.weights[0]
+        if name not in self._folded:
+            self._folded[name] = self._fold(step)
+        return _convolution(x, *self._folded[name], step)
 
     def _normalized(self, step: Norm, x: Tensor) -> Tensor:
-        if step not in self._scaled:
-            self._scaled[step] = self._scale(step)
-        scales, shifts = self._scaled[step]
+        if step.name not in self._scaled:
+            self._scaled[step.name] = self._scale(step)
+        scales, shifts = self._scaled[step.name]
         return torch.addcmul(shifts[:, None, None], x, scales[:, None, None])
 
     def _fold(self, step: Convolution) -> tuple[Tensor, Tensor | None]:
@@ -133,18 +135,19 @@ class Recalibrating(_Kernels):
 
     def __init__(self, weights: Weights, n_groups: int) -> None:
         super().__init__([weights], n_groups)
-        self._kernels: dict[Convolution, Tensor] = {}
+        self._kernels: dict[str, Tensor] = {}
 
     def _convolved(self, step: Convolution, x: Tensor) -> Tensor:
-        if step not in self._kernels:
-            self._kernels[step] = self._kernel(step)
-        made = _convolution(x, self._kernels[step], None, step)
+        name = step.weights[0]
+        if name not in self._kernels:
+            self._kernels[name] = self._kernel(step)
+        made = _convolution(x, self._kernels[name], None, step)
         return made if step.norm is None else self._normalized(step.norm, made)
 
     def _normalized(self, step: Norm, x: Tensor) -> Tensor:
         weight = self._stacked(f"{step.name}.weight") if step.affine else None
         bias = self._stacked(f"{step.name}.bias") if step.affine else None
-        mean, variance = x.new_zeros(x.shape[1], dtype=torch.float32), x.new_ones(x.shape[1], dtype=torch.float32)
+        mean, variance = torch.zeros(2, x.shape[1], device=x.device)
         self.noted[step.name] = mean, variance
         return functional.batch_norm(
             x, mean, variance, weight, bias, training=True, momentum=1.0, eps=step.eps
@@ -179,9 +182,7 @@ def _pooled(x: Tensor, pool: Pool) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _ninths(
-    channels: int, height: int, width: int, stride: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+def _ninths(channels: int, height: int, width: int, stride: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Kernels of ones, and the inverse of how many of their taps are in the image."""
     ones = torch.ones(channels, 1, 3, 3, dtype=dtype)
     taps = functional.conv2d(torch.ones(1, 1, height, width, dtype=dtype), ones[:1], stride=stride, padding=1)

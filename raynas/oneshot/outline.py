@@ -1,138 +1,35 @@
-"""What a supernet computes along a path, step by step, apart from how it is computed.
+"""A supernet of ours laid out as steps, with which path takes which of them.
 
-A supernet's forward pass is made for training: it weighs operations, and normalises what convolutions give.
-Here it is laid out as convolutions together with the batch norms behind them, which ``kernels`` computes in
-the ways that scoring needs: to take statistics, or with the norms folded in and several weights side by side.
+Its own forward pass weighs operations; along a single path there is nothing to weigh, and what does not reach
+the output need not be computed.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from raynas.supernets.darts_frame import CifarStem, ImageNetStem
-from raynas.supernets.layout import Layout
+from raynas.oneshot.steps import (
+    Chain,
+    Kernels,
+    Noted,
+    Rectifier,
+    Step,
+    chain_of,
+    norms_of,
+    passed,
+)
+from raynas.supernets.darts_frame import ImageNetStem
 from raynas.supernets.mixed_cell import MixedCell
-from raynas.supernets.operations import FactorizedReduce
 from raynas.supernets.supernet import Supernet
 
-
-@dataclass(frozen=True)
-class Norm:
-    """A batch norm.
-
-    Attributes:
-        name: Of the module.
-        affine: Whether it has weights.
-        eps: Added to the variance.
-    """
-
-    name: str
-    affine: bool
-    eps: float
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A convolution without bias, and the batch norm behind it.
-
-    Attributes:
-        weights: Names of its kernels: one; or of a factorised reduction two, of which the first reads the
-            even pixels and the second the odd ones.
-        stride: Step.
-        padding: On every side.
-        dilation: Pixels from one tap to the next.
-        norm: None where there is none behind it.
-    """
-
-    weights: tuple[str, ...]
-    stride: int
-    padding: int
-    dilation: int
-    norm: Norm | None = None
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A linear layer.
-
-    Attributes:
-        name: Of the module.
-    """
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Rectifier:
-    """A ReLU."""
-
-
-@dataclass(frozen=True)
-class Mean:
-    """The mean over the image."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """A pool over 3x3 pixels, of those that are in the image.
-
-    Attributes:
-        average: Whether it averages or takes the greatest.
-        stride: Step.
-    """
-
-    average: bool
-    stride: int
-
-
-@dataclass(frozen=True)
-class Other:
-    """Anything without weights that treats each channel alone.
-
-    Attributes:
-        module: As the supernet has it.
-    """
-
-    module: nn.Module
-
-
-Step: TypeAlias = Convolution | Norm | Linear | Rectifier | Mean | Pool | Other
-Chain: TypeAlias = tuple[Step, ...]
 Columns: TypeAlias = Mapping[str, Sequence[int | None]]
 """For each kind of cell the column of every edge's operation; None for an edge that is not on the path."""
-
-
-Noted: TypeAlias = dict[str, tuple[Tensor, Tensor]]
-"""By a batch norm's name ``(groups * C,)`` means and unbiased variances of the last images."""
-
-
-class Kernels(Protocol):
-    """Computes steps, for several networks at once: the groups, whose channels lie side by side.
-
-    Attributes:
-        n_groups: How many.
-        noted: What the batch norms saw, where they normalise by that.
-    """
-
-    n_groups: int
-    noted: Noted
-
-    def apply(self, step: Step, x: Tensor, *, in_place: bool = False) -> Tensor:
-        """``(n, groups * C, H, W)`` to what the step makes of it; of a linear layer ``(groups, n, out)``.
-
-        Args:
-            step: What to compute.
-            x: Of what.
-            in_place: Whether ``x`` may be overwritten.
-        """
-        ...
 
 
 class Beginnings:
@@ -143,9 +40,7 @@ class Beginnings:
     def __init__(self) -> None:
         self._kept: dict[tuple[int, int] | None, tuple[Tensor, Noted]] = {}
 
-    def passed(
-        self, place: tuple[int, int] | None, chain: Chain, x: Tensor, kernels: Kernels
-    ) -> Tensor:
+    def passed(self, place: tuple[int, int] | None, chain: Chain, x: Tensor, kernels: Kernels) -> Tensor:
         """What a chain of steps makes of a tensor.
 
         Args:
@@ -156,7 +51,7 @@ class Beginnings:
         """
         if place not in self._kept:
             made = passed(chain, x, kernels)
-            noted = {name: kernels.noted[name] for name in _norms_of(chain) if name in kernels.noted}
+            noted = {name: kernels.noted[name] for name in norms_of(chain) if name in kernels.noted}
             self._kept[place] = made, noted
         made, noted = self._kept[place]
         kernels.noted.update(noted)
@@ -205,15 +100,12 @@ class NasBench201Outline(Outline):
 
     def __init__(self, supernet: Supernet) -> None:
         super().__init__(supernet)
-        self._stem = chain_of("stem", supernet.stem)
-        self._head = chain_of("head", supernet.head)
+        self._stem = chain_of(supernet, "stem")
+        self._head = chain_of(supernet, "head")
         self._blocks: list[_Cell | _Residual] = []
-        for at, block in enumerate(supernet.body):  # type: ignore[arg-type]
-            name = f"body.{at}"
-            if isinstance(block, MixedCell):
-                self._blocks.append(_Cell(name, block, self.layout))
-            else:
-                self._blocks.append(_Residual(name, block))
+        for at, block in supernet.get_submodule("body").named_children():
+            made = _Cell if isinstance(block, MixedCell) else _Residual
+            self._blocks.append(made(supernet, f"body.{at}"))
 
     def logits(
         self,
@@ -244,20 +136,16 @@ class DartsOutline(Outline):
 
     def __init__(self, supernet: Supernet) -> None:
         super().__init__(supernet)
-        stem = supernet.stem
-        assert isinstance(stem, CifarStem | ImageNetStem)
-        if isinstance(stem, CifarStem):
-            self._stems = [_joined(*_steps("stem.convolution", stem.convolution), *_steps("stem.norm", stem.norm))]
+        if isinstance(supernet.stem, ImageNetStem):
+            self._stems = [chain_of(supernet, "stem.quarter"), chain_of(supernet, "stem.eighth")]
         else:
-            self._stems = [chain_of("stem.quarter", stem.quarter), chain_of("stem.eighth", stem.eighth)]
-        self._cells = [
-            (
-                [chain_of(f"cells.{at}.inputs.{one}", getattr(cell.inputs, one)) for one in ("first", "second")],
-                _Cell(f"cells.{at}.nodes", cell.nodes, self.layout),
-            )
-            for at, cell in enumerate(supernet.cells)  # type: ignore[arg-type]
-        ]
-        self._head = chain_of("head", supernet.head)
+            self._stems = [chain_of(supernet, "stem.convolution", "stem.norm")]
+        self._cells: list[tuple[list[Chain], _Cell]] = []
+        for at, _ in supernet.get_submodule("cells").named_children():
+            name = f"cells.{at}"
+            inputs = [chain_of(supernet, f"{name}.inputs.{one}") for one in ("first", "second")]
+            self._cells.append((inputs, _Cell(supernet, f"{name}.nodes")))
+        self._head = chain_of(supernet, "head")
 
     def logits(
         self,
@@ -300,15 +188,18 @@ OUTLINES: Mapping[str, type[Outline]] = {"nas_bench_201": NasBench201Outline, "d
 class _Cell:
     """A cell: what each column of each edge computes."""
 
-    def __init__(self, name: str, cell: MixedCell, layout: Layout) -> None:
+    def __init__(self, supernet: Supernet, name: str) -> None:
+        cell = supernet.get_submodule(name)
+        assert isinstance(cell, MixedCell)
         self._kind = cell.kind
-        self._ends = [(edge.target, edge.source) for edge in layout.edges[cell.kind]]
+        edges = supernet.layout.edges[cell.kind]
+        self._ends = [(edge.target, edge.source) for edge in edges]
         self._chains = [
             [
-                chain_of(f"{name}.edges.{row}.candidates.{column}", candidate)
-                for column, candidate in enumerate(edge.candidates)
+                chain_of(supernet, f"{name}.edges.{row}.candidates.{column}")
+                for column in range(len(edge.operations))
             ]
-            for row, edge in enumerate(cell.edges)
+            for row, edge in enumerate(edges)
         ]
 
     def chains(self, columns: Columns) -> Iterator[Chain]:
@@ -333,23 +224,21 @@ class _Cell:
         sums: list[Tensor | None] = [*inputs, *[None] * (n_nodes - len(inputs))]
         ours = [False] * n_nodes  # whether a sum is nobody else's, so that it may be added to in place
         begun: dict[tuple[int, Step], Tensor] = {}  # what all edges of a node begin with is computed once
-        for row, ((target, source), column) in enumerate(
-            zip(self._ends, columns[self._kind], strict=True)
-        ):
+        for row, ((target, source), column) in enumerate(zip(self._ends, columns[self._kind], strict=True)):
             x = sums[source]
             if column is None or x is None:
                 continue
             chain = self._chains[row][column]
-            kept = beginnings is not None and source < len(inputs)
-            if kept:
-                x = beginnings.passed((row, column), chain, x, kernels)
+            fresh = len(chain) > 1
+            if beginnings is not None and source < len(inputs):
+                x, fresh = beginnings.passed((row, column), chain, x, kernels), False
             elif chain:
                 first, *rest = chain
                 key = (source, first)
                 if key not in begun:
                     begun[key] = kernels.apply(first, x)
                 x = passed(rest, begun[key], kernels)
-            before, fresh = sums[target], len(chain) > 1 and not kept
+            before = sums[target]
             if before is None:
                 sums[target], ours[target] = x, fresh
             elif ours[target]:
@@ -365,9 +254,9 @@ class _Cell:
 class _Residual:
     """NAS-Bench-201's residual block."""
 
-    def __init__(self, name: str, block: nn.Module) -> None:
-        self._convolutions = chain_of(f"{name}.convolutions", block.convolutions)
-        self._shortcut = chain_of(f"{name}.shortcut", block.shortcut)
+    def __init__(self, supernet: Supernet, name: str) -> None:
+        self._convolutions = chain_of(supernet, f"{name}.convolutions")
+        self._shortcut = chain_of(supernet, f"{name}.shortcut")
 
     def chains(self, columns: Columns) -> Iterator[Chain]:
         yield self._convolutions
@@ -379,89 +268,12 @@ class _Residual:
         return made
 
 
-def passed(chain: Sequence[Step], x: Tensor, kernels: Kernels) -> Tensor:
-    """What a chain of steps makes of a tensor, which is left as it is."""
-    for number, step in enumerate(chain):
-        x = kernels.apply(step, x, in_place=number > 0)
-    return x
-
-
-def chain_of(name: str, module: nn.Module) -> Chain:
-    """The steps of a module, with batch norms joined to the convolutions before them.
-
-    Args:
-        name: Of the module.
-        module: An operation, or a sequence of layers.
-    """
-    return _joined(*_steps(name, module))
-
-
-def _steps(name: str, module: nn.Module) -> Iterator[Step]:
-    match module:
-        case nn.Sequential():
-            for child_name, child in module.named_children():
-                yield from _steps(f"{name}.{child_name}", child)
-        case FactorizedReduce():
-            yield Rectifier()
-            yield Convolution((f"{name}.even.weight", f"{name}.odd.weight"), 2, 0, 1)
-            yield from _steps(f"{name}.norm", module.norm)
-        case nn.Conv2d():
-            stride, padding, dilation = module.stride[0], module.padding[0], module.dilation[0]
-            assert isinstance(padding, int)
-            yield Convolution((f"{name}.weight",), stride, padding, dilation)
-        case nn.BatchNorm2d():
-            yield Norm(name, module.affine, module.eps)
-        case nn.Linear():
-            yield Linear(name)
-        case nn.ReLU():
-            yield Rectifier()
-        case nn.AdaptiveAvgPool2d():
-            yield Mean()
-        case nn.AvgPool2d() if module.kernel_size == 3:
-            yield Pool(average=True, stride=module.stride)
-        case nn.MaxPool2d():
-            yield Pool(average=False, stride=module.stride)
-        case nn.Identity() | nn.Flatten():
-            return
-        case _:
-            yield Other(module)
-
-
-def _joined(*steps: Step) -> Chain:
-    found: list[Step] = []
-    for step in steps:
-        before = found[-1] if found else None
-        if isinstance(step, Norm) and isinstance(before, Convolution) and before.norm is None:
-            found[-1] = replace(before, norm=step)
-        else:
-            found.append(step)
-    return tuple(found)
-
-
 def _side_by_side(nodes: Sequence[Tensor | None], n_groups: int) -> Tensor:
     """Nodes of each group one after the other."""
     given = [node for node in nodes if node is not None]
     assert len(given) == len(nodes)  # every node of such a cell has two inputs
     if n_groups == 1:
         return torch.cat(given, dim=1)
-    grouped = torch.cat([node.unflatten(1, (n_groups, -1)) for node in given], dim=2)
+    n_images, _, *size = given[0].shape
+    grouped = torch.cat([node.reshape(n_images, n_groups, -1, *size) for node in given], dim=2)
     return grouped.flatten(1, 2).contiguous(memory_format=torch.channels_last)
-
-
-def weights_of(steps: Iterable[Step]) -> list[str]:
-    """Names of all weights that steps take, each once."""
-    found: dict[str, None] = {}
-    for step in steps:
-        match step:
-            case Convolution():
-                found.update(dict.fromkeys(step.weights))
-                if step.norm is not None:
-                    found.update(dict.fromkeys(weights_of([step.norm])))
-            case Norm(affine=True) | Linear():
-                found.update(dict.fromkeys((f"{step.name}.weight", f"{step.name}.bias")))
-    return list(found)
-
-
-def _norms_of(steps: Iterable[Step]) -> list[str]:
-    norms = [step.norm if isinstance(step, Convolution) else step for step in steps]
-    return [norm.name for norm in norms if isinstance(norm, Norm)]

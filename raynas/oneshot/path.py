@@ -98,9 +98,11 @@ def node_draws(layout: Layout, kind: str, n: int, rng: np.random.Generator) -> N
         highs = [len(edges[row].operations) for row in rows]
         empty = np.ones(n, dtype=bool)
         while empty.any():
-            columns[np.ix_(empty, rows)] = rng.integers(highs, size=(int(empty.sum()), len(rows)))
+            drawn = rng.integers(highs, size=(int(empty.sum()), len(rows)))
+            columns[np.flatnonzero(empty)[:, None], rows] = drawn
             empty = (columns[:, rows] == [none_at[row] for row in rows]).all(axis=1)
-    return columns[:, :, None] == np.arange(layout.n_columns)
+    found: NDArray[np.bool_] = columns[:, :, None] == np.arange(layout.n_columns)
+    return found
 
 
 def living(layout: Layout, alive: Alive) -> dict[str, NDArray[np.bool_]]:

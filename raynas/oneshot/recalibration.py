@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from raynas.data.batches import TrainingBatches
 from raynas.data.device import DeviceDataset
 from raynas.data.images import UNCHANGED
-from raynas.flatness.subject import Weights
 from raynas.oneshot.settings import Recalibration
 from raynas.seeding import derive
 from raynas.supernets.draws import drawn_from

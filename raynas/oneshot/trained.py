@@ -81,15 +81,13 @@ def files(about: About, initial: Weights, supernet: Supernet) -> dict[str, bytes
         initial: The weights before training.
         supernet: After it.
     """
-    parts: dict[str, dict[str, Tensor]] = {
-        "initial": copied(initial),
-        "weights": copied(dict(supernet.named_parameters())),
-        "buffers": copied(dict(supernet.named_buffers())),
+    parts = {
+        "initial": _plain(initial),
+        "weights": _plain(dict(supernet.named_parameters())),
+        "buffers": _plain(dict(supernet.named_buffers())),
     }
     content = io.BytesIO()
-    torch.save(
-        {part: {k: v.contiguous() for k, v in tensors.items()} for part, tensors in parts.items()}, content
-    )
+    torch.save(parts, content)
     found = content.getvalue()
     fingerprint = hashlib.sha256(found).hexdigest()
     return {ABOUT: replace(about, fingerprint=fingerprint).to_json(), WEIGHTS: found}
@@ -145,6 +143,10 @@ def _copied(place: Folder, fingerprint: str) -> Path:
                 raise _torn(called)
             LocalFolder(kept).write(path.name, content)
     return path
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in copied(tensors).items()}
 
 
 def _unreadable(called: str, error: OSError) -> InputError:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raynas.analysis.figures import STYLES, Style
+from raynas.analysis.figures import STYLES, Style, blank, unframed
 from raynas.studies._differentiable_frames import VALUE
 
 if TYPE_CHECKING:
@@ -41,15 +41,10 @@ def draw(
         truth: What cells are worth.
         title: Above all.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     plain = presets[0].name
     n_groups = -(-sum(preset.partner is None for preset in presets) // _COLUMNS)
     heights = [3.2, 3.9 * n_groups]
-    figure = Figure(figsize=(15.0, 0.7 + sum(heights)), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=12)
+    figure = blank((15.0, 0.7 + sum(heights)), title)
     above, below = figure.subfigures(2, 1, height_ratios=heights, squeeze=False)[:, 0]
     _in_full(above, epochs[epochs["preset"] == plain], searches[searches["preset"] == plain], truth, plain)
     _beside(below, presets, epochs, n_groups, _n_edges(truth))
@@ -75,7 +70,7 @@ def _beside(
             for name, (label, style) in drawn.items():
                 _mean(panel, epochs[epochs["preset"] == name], value, label, style)
             panel.axvline(preset.epochs, color="#777777", linewidth=0.9, linestyle=":")
-            _plain_frame(panel)
+            unframed(panel)
             if column == 0:
                 panel.set_ylabel(_SHORT[value], fontsize=9)
         grid[row, column].set_title(preset.name, fontsize=9.5)
@@ -99,7 +94,7 @@ def _in_full(
         panel.plot(means.index, means, color=_PLAIN.colour, linewidth=2)
         panel.set_ylabel(_LABELS[value], fontsize=9)
         panel.set_xlabel("epoch", fontsize=9)
-        _plain_frame(panel)
+        unframed(panel)
     panels["skips"].set_ylim(-0.2, _n_edges(truth) + 0.2)
     panels["skip_share"].set_ylim(0, 1)
     for level, label in ((np.median(truth.random), "random, median"), (truth.test.max(), "best")):
@@ -121,13 +116,6 @@ def _mean(panel: Axes, part: pd.DataFrame, value: str, label: str, style: Style)
 
 def _n_edges(truth: Truth) -> int:
     return int(truth.table.space.ops_table().shape[1])
-
-
-def _plain_frame(panel: Axes) -> None:
-    panel.grid(visible=True, color="#e4e4e4", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=8.5)
 
 
 def _legend(figure: SubFigure, panels: Sequence[Axes]) -> None:

@@ -8,16 +8,14 @@ when. A rule that takes measures of its own (DARTS-ES) ends its search itself.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from raynas.search.asktell import Proposal
 from raynas.studies._differentiable_presets import method_of
+from raynas.studies._workers import finished
 from raynas.trial import Diverged
 
 if TYPE_CHECKING:
@@ -141,8 +139,8 @@ def search_all(
     ]
     began = time.monotonic()
     found: dict[tuple[str, int], Search] = {}
-    with closing(_finished(tasks, processes)) as finished:
-        for one in finished:
+    with finished(search, tasks, processes=processes) as done:
+        for one in done:
             found[one.preset, one.seed] = one
             left = (time.monotonic() - began) / len(found) * (len(tasks) - len(found))
             how = f"broke off: {one.failure}" if one.failure else f"{len(one.reports)} epochs"
@@ -151,17 +149,3 @@ def search_all(
                 f"about {left / 60:.0f} minutes left"
             )
     return [found[preset.name, seed] for preset in presets for seed in seeds]
-
-
-def _finished(tasks: Sequence[Task], processes: int) -> Generator[Search, None, None]:
-    work: Callable[[Task], Search] = search
-    if processes == 1:
-        yield from map(work, tasks)
-        return
-    # Fresh processes: a fork would take over the locks of PyTorch's threads.
-    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        for future in as_completed([pool.submit(work, task) for task in tasks]):
-            yield future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)

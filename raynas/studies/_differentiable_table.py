@@ -9,18 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from raynas.assets import suggestion
 from raynas.errors import InputError
 from raynas.seeding import generator
 from raynas.studies._differentiable_presets import SPACE
+from raynas.studies._truth import TEST, VALID, Floats, final, tested
 
 if TYPE_CHECKING:
     from raynas.benchmarks import Part, Table
     from raynas.studies.differentiable import Differentiable
-
-TEST, VALID = "test_accuracy_pct", "valid_accuracy_pct"
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,37 +59,19 @@ def read(table: Table, options: Differentiable) -> Truth:
         raise InputError(
             f"{table.path}: its cells are of kind '{table.space.kind}'; the presets search cells of {SPACE}"
         )
-    part = _tested(table, options.dataset)
+    part = tested(table, options.dataset)
     there = table.architectures(part.dataset, part.schedule)
     if there.size < table.space.size:
         raise InputError(
             f"{table.path}: holds {there.size:,} of {table.space.size:,} architectures, and a search may "
             "derive any; give a table of all"
         )
-    test = _final(table, part, TEST)
+    test = final(table, TEST, part)
     rng = generator(options.seed, "study", "differentiable", "random")
     return Truth(
         table=table,
         part=part,
         test=test,
-        valid=_final(table, part, VALID) if VALID in part.known else np.full(test.shape, np.nan),
+        valid=final(table, VALID, part) if VALID in part.known else np.full(test.shape, np.nan),
         random=test[rng.integers(test.size, size=options.random_cells)],
     )
-
-
-def _tested(table: Table, dataset: str | None) -> Part:
-    """The longest trainings with a test accuracy: on CIFAR-10, else the first that has it."""
-    if dataset is not None and dataset not in table.datasets:
-        hint = suggestion(dataset, list(table.datasets))
-        raise InputError(f"{table.path}: no dataset '{dataset}'{hint} There is: {', '.join(table.datasets)}")
-    having = [part for part in table.parts if TEST in part.known and dataset in (None, part.dataset)]
-    if not having:
-        raise InputError(f"{table.path}: no {TEST}, which is the truth; give another table or dataset")
-    names = [part.dataset for part in having]
-    name = "cifar10" if "cifar10" in names else names[0]
-    return max((part for part in having if part.dataset == name), key=lambda part: part.schedule)
-
-
-def _final(table: Table, part: Part, metric: str) -> Floats:
-    last = part.known[metric][-1]
-    return table.query(metric, dataset=part.dataset, schedule=part.schedule, epoch=last)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from raynas.analysis.rank_correlation import kendall_tau
+from raynas.analysis.rank_correlation import in_top, kendall_tau
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,21 +33,9 @@ def top_overlap_pct(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
 
     Which of equal values are in a list is left to chance, and the expectation over it returned.
     """
-    in_both = _in_top(np.asarray(x, float)) * _in_top(np.asarray(y, float))
-    return float(100 * in_both.sum() / _n_top(in_both.size))
-
-
-def _n_top(n: int) -> int:
-    return max(1, round(TOP * n))
-
-
-def _in_top(values: Floats) -> Floats:
-    """The probability that each is in the list."""
-    n_top = _n_top(values.size)
-    last = np.partition(values, -n_top)[-n_top]
-    above, equal = values > last, values == last
-    probabilities: Floats = above + equal * (n_top - above.sum()) / equal.sum()
-    return probabilities
+    n_top = max(1, round(TOP * np.size(x)))
+    in_both = in_top(np.asarray(x, float), n_top) * in_top(np.asarray(y, float), n_top)
+    return float(100 * in_both.sum() / n_top)
 
 
 STATISTICS: dict[str, Callable[[npt.ArrayLike, npt.ArrayLike], float]] = {

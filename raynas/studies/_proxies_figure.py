@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from raynas.analysis.figures import STYLES
+from raynas.analysis.figures import STYLES, blank, unframed
 from raynas.studies._proxies_correlations import OVERLAP, RHO, TAU, Floats
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _LABELS = {
@@ -32,7 +31,7 @@ def bars(frame: pd.DataFrame, baselines: Sequence[str], title: str) -> Figure:
         title: Above all.
     """
     names, truths = list(dict.fromkeys(frame["proxy"])), list(dict.fromkeys(frame["truth"]))
-    figure = _figure((11.0, 1.7 + 0.36 * len(names)), title)
+    figure = blank((11.0, 1.7 + 0.36 * len(names)), title)
     for panel, (statistic, label) in zip(figure.subplots(1, 3, sharey=True), _LABELS.items(), strict=True):
         of_statistic = frame[frame["statistic"] == statistic]
         height = 0.8 / len(truths)
@@ -60,7 +59,7 @@ def bars(frame: pd.DataFrame, baselines: Sequence[str], title: str) -> Figure:
         panel.axvline(0, color="#444444", linewidth=0.8)
         panel.set_yticks(range(len(names)), names)
         panel.set_xlabel(label, fontsize=9.5)
-        _plain(panel, "x")
+        unframed(panel, "x")
     panel.invert_yaxis()
     handles, labels = figure.axes[0].get_legend_handles_labels()
     shown = dict(zip(labels, handles, strict=True))
@@ -86,32 +85,15 @@ def scatter(
     from scipy.stats import rankdata
 
     n_rows = -(-len(titles) // _COLUMNS)
-    figure = _figure((11.0, 0.9 + 2.1 * n_rows), title)
+    figure = blank((11.0, 0.9 + 2.1 * n_rows), title)
     grid = figure.subplots(n_rows, _COLUMNS, sharex=True, sharey=True, squeeze=False)
     for panel, (name, of_panel) in zip(grid.flat, titles.items(), strict=False):
         rank = rankdata(scores[name])
         panel.plot(rank, truth, ".", color=STYLES[0].colour, markersize=3.5, alpha=0.55, markeredgewidth=0)
         panel.set_title(of_panel, fontsize=9.5)
-        _plain(panel, "both")
+        unframed(panel, "both")
     for panel in grid.flat[len(titles) :]:
         panel.set_visible(False)
     figure.supxlabel("rank of the score", fontsize=9.5)
     figure.supylabel(label, fontsize=9.5)
     return figure
-
-
-def _figure(size: tuple[float, float], title: str) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=12)
-    return figure
-
-
-def _plain(panel: Axes, axis: Literal["x", "both"]) -> None:
-    panel.grid(visible=True, axis=axis, color="#e4e4e4", linewidth=0.6)
-    panel.set_axisbelow(True)
-    panel.spines[["top", "right"]].set_visible(False)
-    panel.tick_params(labelsize=8.5)

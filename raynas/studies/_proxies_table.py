@@ -9,10 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from raynas.assets import suggestion
-from raynas.errors import InputError
-from raynas.lookup import available, find
 from raynas.seeding import generator
+from raynas.studies._images import find_images
+from raynas.studies._truth import (
+    HALVES,
+    TEST,
+    VALID,
+    Floats,
+    ceiling,
+    final,
+    rounded,
+    tested,
+    there,
+    validated,
+)
 
 if TYPE_CHECKING:
     from raynas.benchmarks import Part, Table
@@ -20,13 +30,8 @@ if TYPE_CHECKING:
     from raynas.spaces import Architecture
     from raynas.studies.proxies import Proxies
 
-TEST, VALID = "test_accuracy_pct", "valid_accuracy_pct"
 TEST_NAME, VALID_NAME = "test accuracy", "validation accuracy"
-_DATASETS = "raynas.data.dataset"
-_HALVES = ("cifar10_valid", "cifar10-valid")  # NAS-Bench-201's CIFAR-10, trained on half of it
 _FULL_SIZE = {"channels": 16, "cells": 5, "stages": 3}
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -86,73 +91,28 @@ def read(table: Table, options: Proxies) -> Material:
     Raises:
         InputError: A dataset, its files, or the accuracies are not there.
     """
-    tested = _tested(table, options.dataset)
-    parts = {TEST_NAME: (TEST, tested)}
-    if (validated := _validated(table, tested)) is not None:
-        parts[VALID_NAME] = (VALID, validated)
-    there = table.architectures(tested.dataset, tested.schedule)
-    for _, part in parts.values():
-        there = np.intersect1d(there, table.architectures(part.dataset, part.schedule))
-    if there.size < 2:
-        raise InputError(f"{table.path}: {there.size} architectures; a rank correlation needs 2 or more")
+    part = tested(table, options.dataset)
+    parts = {TEST_NAME: (TEST, part)}
+    if (of_valid := validated(table, part)) is not None:
+        parts[VALID_NAME] = (VALID, of_valid)
+    known = there(table, part, of_valid)
     rng = generator(options.seed, "study", "proxies", "architectures")
-    indices = np.sort(rng.choice(there, min(options.n, there.size), replace=False))
-    truths = {
-        name: np.round(_final(table, metric, part, indices), 9) for name, (metric, part) in parts.items()
-    }
-    images, spec = _images(table, tested.dataset, options)
+    indices = np.sort(rng.choice(known, min(options.n, known.size), replace=False))
+    truths = {name: rounded(final(table, metric, of, indices)) for name, (metric, of) in parts.items()}
+    images, spec = _images(table, part.dataset, options)
     return Material(
         table=table,
-        part=tested,
-        n_there=there.size,
+        part=part,
+        n_there=known.size,
         indices=indices,
         architectures=[table.space.at(int(index)) for index in indices],
         truths=truths,
-        schedules={name: part.schedule for name, (_, part) in parts.items()},
-        ceiling=_ceiling(table, tested, indices),
+        schedules={name: of.schedule for name, (_, of) in parts.items()},
+        ceiling=ceiling(table, part, indices),
         skeleton=_skeleton(table, options),
         images=images,
         spec=spec,
     )
-
-
-def _tested(table: Table, dataset: str | None) -> Part:
-    if dataset is not None and dataset not in table.datasets:
-        hint = suggestion(dataset, list(table.datasets))
-        raise InputError(f"{table.path}: no dataset '{dataset}'{hint} There is: {', '.join(table.datasets)}")
-    having = [part for part in table.parts if TEST in part.known and dataset in (None, part.dataset)]
-    if not having:
-        lacking = f"{dataset} lacks" if dataset else "no dataset has"
-        raise InputError(f"{table.path}: {lacking} {TEST}, which is the truth; give another table or dataset")
-    names = [part.dataset for part in having]
-    wanted = "cifar10" if "cifar10" in names else names[0]
-    return max((part for part in having if part.dataset == wanted), key=lambda part: part.schedule)
-
-
-def _validated(table: Table, tested: Part) -> Part | None:
-    """The trainings with a validation accuracy: the same, or those on half of CIFAR-10 where it is all."""
-    twins = (tested.dataset, *(_HALVES if tested.dataset == "cifar10" else ()))
-    for name in twins:
-        having = [part for part in table.parts if part.dataset == name and VALID in part.known]
-        if having:
-            return next(
-                (part for part in having if part.schedule == tested.schedule),
-                max(having, key=lambda part: part.schedule),
-            )
-    return None
-
-
-def _final(table: Table, metric: str, part: Part, indices: npt.NDArray[np.int64]) -> Floats:
-    last = part.known[metric][-1]
-    return table.query(metric, indices, dataset=part.dataset, schedule=part.schedule, epoch=last)
-
-
-def _ceiling(table: Table, part: Part, indices: npt.NDArray[np.int64]) -> float:
-    from raynas.analysis.rank_correlation import between_seeds
-
-    curves = table.curves(TEST, indices, dataset=part.dataset, schedule=part.schedule)
-    found = between_seeds(curves, part.epochs, chosen=[part.known[TEST][-1]])
-    return float(found["tau"].iloc[0]) if len(found) else float("nan")
 
 
 def _skeleton(table: Table, options: Proxies) -> Skeleton:
@@ -164,21 +124,6 @@ def _skeleton(table: Table, options: Proxies) -> Skeleton:
 
 
 def _images(table: Table, dataset: str, options: Proxies) -> tuple[str, DatasetSpec]:
-    name = options.images or ("cifar10" if dataset in _HALVES else dataset)
-    if name not in (choices := available(_DATASETS)):
-        hint = suggestion(name, choices)
-        said = "images" if options.images else f"{table.path}"
-        raise InputError(
-            f"{said}: no images of '{name}'{hint} Available: {', '.join(choices)}; give one as images"
-        )
-    kind = find(_DATASETS, name)
-    try:
-        spec: DatasetSpec = kind(root=options.root) if options.root is not None else kind()
-    except TypeError as error:
-        raise InputError(
-            f"images: {name} cannot be made of {'a root' if options.root else 'no options'} alone; give "
-            "another dataset"
-        ) from error
-    if problems := [message for _, message in spec.problems()]:
-        raise InputError(f"images: {name}: {problems[0]}")
-    return name, spec
+    name = options.images or ("cifar10" if dataset in HALVES else dataset)
+    at = "images" if options.images else str(table.path)
+    return name, find_images(name, at=at, root=options.root)

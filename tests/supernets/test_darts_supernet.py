@@ -27,8 +27,8 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def small(space="darts", seed=0, *, channels=4, layers=3, stem="cifar", **options):
-    skeleton = Darts(channels=channels, layers=layers, stem=stem)
+def small(space="darts", seed=0, *, channels=4, layers=3, stem="cifar", affine=False, **options):
+    skeleton = Darts(channels=channels, layers=layers, stem=stem, affine=affine)
     return skeleton.supernet(
         get_space(space), **{"in_channels": 1, "n_classes": 5, "generator": seeded(seed)} | options
     )
@@ -99,6 +99,19 @@ def test_batch_norms_inside_cells_have_no_weights_and_those_of_the_stem_do():
     supernet = small()
     assert not any(norm.affine for norm in supernet.cells.modules() if isinstance(norm, nn.BatchNorm2d))
     assert supernet.stem.norm.affine
+
+
+def test_affine_batch_norms_are_ones_and_zeros_beside_the_same_other_weights():
+    plain, affine = small("darts_s1", affine=False), small("darts_s1", affine=True)
+    norms = [norm for norm in affine.modules() if isinstance(norm, nn.BatchNorm2d)]
+    assert all(norm.affine for norm in norms)
+    n_outside = 2 * plain.stem.norm.num_features
+    n_affine = sum(2 * norm.num_features for norm in norms)
+    assert count_parameters(affine) == count_parameters(plain) + n_affine - n_outside
+    state = affine.state_dict()
+    assert all(torch.equal(part, state[name]) for name, part in plain.state_dict().items())
+    mixing = of_architecture(plain.layout, plain.layout.space.sample(np.random.default_rng(0)))
+    assert torch.equal(plain(images(), mixing), affine(images(), mixing))
 
 
 def test_edges_from_the_inputs_of_a_reduction_have_stride_2_and_no_others():

@@ -12,6 +12,7 @@ SLOTS = {
     "workloads": "raynas.workloads",
     "searchers": "raynas.search.searcher",
     "schedulers": "raynas.search.scheduler",
+    "metrics": "raynas.flatness.metric",
     "aggregators": "raynas.flatness.aggregator",
     "datasets": "raynas.data.dataset",
     "proxies": "raynas.predictors.zero_cost",

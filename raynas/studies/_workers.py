@@ -1,0 +1,40 @@
+"""Pieces of a study's work, one after the other or in worker processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import closing, contextmanager
+from typing import TypeVar
+
+Task = TypeVar("Task")
+Done = TypeVar("Done")
+
+
+@contextmanager
+def finished(
+    work: Callable[[Task], Done], tasks: Sequence[Task], *, processes: int
+) -> Iterator[Iterator[Done]]:
+    """What becomes of some tasks, as they end; leaving the block drops those not yet begun.
+
+    Args:
+        work: A function at the top of a module, which worker processes can find.
+        tasks: What it is called with.
+        processes: How many tasks at a time; 1 takes them in their order, in this process.
+    """
+    with closing(_each(work, tasks, processes)) as done:
+        yield done
+
+
+def _each(work: Callable[[Task], Done], tasks: Sequence[Task], processes: int) -> Generator[Done, None, None]:
+    if processes == 1:
+        yield from map(work, tasks)
+        return
+    # Fresh processes: a fork would take over the locks of PyTorch's threads.
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        for future in as_completed([pool.submit(work, task) for task in tasks]):
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
