@@ -6,6 +6,7 @@ channels lie side by side. Where there are few channels, that takes less time th
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -17,7 +18,7 @@ from raynas.flatness.subject import Weights
 from raynas.oneshot.steps import Convolution, Linear, Mean, Norm, Noted, Other, Pool, Rectifier, Step
 
 
-class _Kernels:
+class _Kernels(ABC):
     """What the two ways have in common.
 
     Args:
@@ -48,11 +49,11 @@ class _Kernels:
                 made: Tensor = step.module(x)
                 return made
 
-    def _convolved(self, step: Convolution, x: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def _convolved(self, step: Convolution, x: Tensor) -> Tensor: ...
 
-    def _normalized(self, step: Norm, x: Tensor) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def _normalized(self, step: Norm, x: Tensor) -> Tensor: ...
 
     def _mapped(self, step: Linear, x: Tensor) -> Tensor:
         n_groups = self.n_groups
@@ -155,7 +156,7 @@ class Recalibrating(_Kernels):
 
 
 def _convolution(x: Tensor, kernel: Tensor, bias: Tensor | None, step: Convolution) -> Tensor:
-    if kernel.shape[-1] == 2 and (x.shape[2] % 2 or x.shape[3] % 2):
+    if kernel.shape[-1] == 2 and (x.shape[2] % 2 or x.shape[3] % 2):  # a factorised reduction
         x = functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
     made = functional.conv2d(
         x,

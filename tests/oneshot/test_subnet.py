@@ -264,6 +264,17 @@ def test_a_scorer_is_made_once_a_process(trained, tmp_path):
     assert first.about.fingerprint
 
 
+@pytest.mark.parametrize(("space", "skeleton"), [("nas_bench_201", SMALL), ("darts_s2", Darts(4, layers=3))])
+def test_scores_in_bfloat16_are_about_those_in_float32(space, skeleton, trained, images):
+    supernet, data = trained(skeleton, space), images()
+    architecture = get_space(space).sample(np.random.default_rng(0))
+    due, found = (
+        Scorer(supernet, data, Scoring(RECALIBRATION, precision=precision)).subnet(architecture)
+        for precision in ("float32", "bfloat16")
+    )
+    assert found.losses([found.weights]) == pytest.approx(due.losses([due.weights]), rel=0.02)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_scores_on_a_gpu_are_those_on_the_cpu(precision, trained, tmp_path):
