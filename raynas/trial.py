@@ -65,6 +65,21 @@ class Diverged(RaynasError):  # noqa: N818 - says what the architecture did, whi
         return type(self), (str(self), self.epoch)
 
 
+def require_finite(name: str, value: float, epoch: int) -> None:
+    """Ends a trial whose loss is not a finite number.
+
+    Args:
+        name: Of the loss.
+        value: What it became.
+        epoch: In which epoch; 1 is the first.
+
+    Raises:
+        Diverged: It is infinite or not a number.
+    """
+    if not math.isfinite(value):
+        raise Diverged(f"{name} is {value} in epoch {epoch}", epoch)
+
+
 class Workload(Protocol):
     """A trial under way.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from raynas.search.asktell import Report
 
@@ -47,11 +48,16 @@ def number(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}" if value == 0 or abs(value) >= 0.1 else f"{value:.4g}"
 
 
+def settings(config: Mapping[str, Any]) -> str:
+    """What a configuration sets, by dotted path."""
+    return ", ".join(f"{path}={value}" for path, value in config.items())
+
+
 def called(proposal: Proposal) -> str:
     """A proposal by its architecture, by what it sets, or by both."""
     if proposal.is_prelude:
         return proposal.role
-    values = ", ".join(f"{path}={value}" for path, value in proposal.config.items())
+    values = settings(proposal.config)
     if proposal.architecture is None:
         return values or "as configured"
     return f"{proposal.architecture}  ({values})" if values else str(proposal.architecture)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from raynas.cli.outcome import called, number
+from raynas.cli.outcome import called, number, settings
 from raynas.journal import Record
 from raynas.search.sweep import ranges
 from raynas.spaces import get_space
@@ -46,10 +46,9 @@ class Progress:
                 ids = ", ".join(map(str, record["ids"]))
                 print(f"{self._clock(run)} a worker was lost; proposal {ids} starts again", flush=True)
             case "exploit":
-                values = ", ".join(f"{path}={value}" for path, value in record["config"].items())
                 print(
                     f"{self._clock(run)} proposal {record['id']} goes on from {record['donor']}'s epoch "
-                    f"{record['epoch']} with {values}",
+                    f"{record['epoch']} with {settings(record['config'])}",
                     flush=True,
                 )
             case "report":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from raynas.differentiable.schedule import Cosine, Linear, Ramp
 from raynas.lookup import Slot, build, name_of
-from raynas.ranges import require_positive
+from raynas.ranges import require_positive, require_sgd
 
 if TYPE_CHECKING:
     from raynas.spaces import SearchSpace
@@ -81,14 +81,12 @@ class WeightOptimizer:
                 raise ValueError(f"{name}: {getattr(self, name)} is not positive and finite; give 0.025")
         if not 0 <= self.lr_min <= self.lr:
             raise ValueError(f"lr_min: {self.lr_min} is outside 0 to lr, {self.lr}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum: {self.momentum} is outside [0, 1); give 0.9, or 0 for none")
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov: needs a momentum above 0; set nesterov: false")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay: {self.weight_decay} is negative or not finite; give 0 for none")
-        if self.clip is not None and not 0 < self.clip < math.inf:
-            raise ValueError(f"clip: {self.clip} is not positive and finite; leave it out for none")
+        require_sgd(
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+        )
 
     def lr_at(self, epoch: int, epochs: int) -> float:
         """Learning rate of an epoch, from 0."""

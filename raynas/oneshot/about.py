@@ -14,14 +14,13 @@ from typing import Any
 
 from raynas.errors import InputError
 from raynas.lookup import name_of
-from raynas.storage import Folder, folder
+from raynas.storage import ARTIFACTS, Folder, folder
+from raynas.supernets.skeleton import SKELETONS
 
 ABOUT = "about.json"
 WEIGHTS = "weights.pt"
-SKELETONS = "raynas.supernets.skeleton"
 DATASETS = "raynas.data.dataset"
 
-_ARTIFACTS = "artifacts"
 _FORMAT = 1
 _PLACES = ("root", "path")  # where a dataset's files lie, which differs from machine to machine
 
@@ -152,7 +151,7 @@ def find(place: Folder | str) -> list[Folder]:
     try:
         if _holds_one(place):
             return [place]
-        inside = place.child(_ARTIFACTS)
+        inside = place.child(ARTIFACTS)
         found = [inside.child(name) for name in sorted(inside.names(), key=_in_order)]
         found = [child for child in found if _holds_one(child)]
     except OSError as error:

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from raynas.lookup import build
-from raynas.oneshot.about import SKELETONS, About
+from raynas.oneshot.about import About
 from raynas.spaces import Architecture, SearchSpace, get_space
 from raynas.supernets.cost import count_flops
 from raynas.supernets.layout import Layout
 from raynas.supernets.mixed_cell import MixedCell
 from raynas.supernets.mixed_edge import MixedEdge
 from raynas.supernets.mixing import Mixing
+from raynas.supernets.skeleton import SKELETONS, customary
 from raynas.supernets.supernet import Supernet
 
 
@@ -39,7 +40,7 @@ class SubnetFlops:
     """
 
     def __init__(self, skeleton: Any, space: SearchSpace, image_shape: Sequence[int], n_classes: int) -> None:
-        skeleton = build(SKELETONS, space.kind) if skeleton is None else skeleton
+        skeleton = customary(skeleton, space.kind)
         channels, height, width = image_shape
         supernet: Supernet = skeleton.supernet(
             space, in_channels=channels, n_classes=n_classes, generator=torch.Generator().manual_seed(0)

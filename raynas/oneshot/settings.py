@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from raynas.ranges import require_positive
+from raynas.ranges import require_choice, require_positive
 
 Average = Literal["average", "ema"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -32,8 +32,7 @@ class Recalibration:
 
     def __post_init__(self) -> None:
         require_positive(n_images=self.n_images, batch_size=self.batch_size)
-        if self.mode not in get_args(Average):
-            raise ValueError(f"mode: '{self.mode}'; due is one of {', '.join(get_args(Average))}")
+        require_choice("mode", self.mode, get_args(Average))
         if not 0 < self.momentum <= 1:
             raise ValueError(f"momentum: {self.momentum} is outside (0, 1]; give 0.1")
 
@@ -65,5 +64,4 @@ class Scoring:
         for name in ("n_valid", "batch_size"):
             if getattr(self, name) is not None:
                 require_positive(**{name: getattr(self, name)})
-        if self.precision not in get_args(Precision):
-            raise ValueError(f"precision: '{self.precision}'; due is one of {', '.join(get_args(Precision))}")
+        require_choice("precision", self.precision, get_args(Precision))

@@ -24,9 +24,10 @@ from torch import Tensor
 from raynas.errors import InputError
 from raynas.flatness.subject import Weights
 from raynas.lookup import build
-from raynas.oneshot.about import ABOUT, SKELETONS, WEIGHTS, About, read_about
+from raynas.oneshot.about import ABOUT, WEIGHTS, About, read_about
 from raynas.spaces import get_space
 from raynas.storage import Folder, LocalFolder, absolute, folder
+from raynas.supernets.skeleton import SKELETONS
 from raynas.supernets.snapshot import copied
 from raynas.supernets.supernet import Supernet
 

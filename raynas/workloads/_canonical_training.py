@@ -21,7 +21,7 @@ from raynas.seeding import derive
 from raynas.spaces.canonical import canonical_form
 from raynas.supernets.canonical import CanonicalNetwork
 from raynas.supernets.cost import count_flops, count_parameters
-from raynas.trial import Diverged, Trial
+from raynas.trial import Trial, require_finite
 
 if TYPE_CHECKING:
     from raynas.workloads.train_canonical_cell import TrainCanonicalCell
@@ -174,8 +174,7 @@ class CanonicalTraining:
     def _checked(self, name: str, losses: Tensor, n_correct: Tensor, n_images: int) -> Metrics:
         found = losses.tolist()
         for loss in found:
-            if not math.isfinite(loss):
-                raise Diverged(f"{name}_loss is {loss} in epoch {self._epoch + 1}", self._epoch + 1)
+            require_finite(f"{name}_loss", loss, self._epoch + 1)
         accuracies = [100 * count / n_images for count in n_correct.tolist()]
         return {f"{name}_loss": found, f"{name}_accuracy_pct": accuracies}
 

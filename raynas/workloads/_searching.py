@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,15 +16,14 @@ from raynas.differentiable.derivation import derived
 from raynas.differentiable.schedule import Progress
 from raynas.differentiable.slots import Record, Stop
 from raynas.errors import InputError, RaynasError
-from raynas.lookup import build
 from raynas.search.asktell import Report
 from raynas.seeding import derive
 from raynas.spaces import Architecture, get_space
 from raynas.supernets.cost import count_parameters
-from raynas.trial import Diverged, Trial
+from raynas.supernets.skeleton import customary
+from raynas.trial import Trial, require_finite
 from raynas.workloads._peak_memory import PeakMemory
 from raynas.workloads._table_accuracy import looked_up
-from raynas.workloads.differentiable_search import SKELETONS
 
 if TYPE_CHECKING:
     from raynas.workloads.differentiable_search import DifferentiableSearch
@@ -50,7 +48,7 @@ class Searching:
         self._settings, self._method, self._trial = settings, trial.method, trial
         space = get_space(trial.space)
         data = resident(trial.dataset, trial.device)
-        skeleton = build(SKELETONS, space.kind) if settings.skeleton is None else settings.skeleton
+        skeleton = customary(settings.skeleton, space.kind)
         supernet = skeleton.supernet(
             space,
             in_channels=data.image_shape[0],
@@ -97,9 +95,9 @@ class Searching:
         lr = method.weights.tuning_lr if tuning else method.weights.lr_at(self._epoch, epochs)
         rest = self._epoch < method.warmup_epochs or self._decider.rests(self._epoch)
         train_loss, train_accuracy = self._bilevel.train(progress, self._epoch, lr=lr, rest=rest)
-        self._require_finite("train_loss", train_loss)
+        require_finite("train_loss", train_loss, self._epoch + 1)
         valid = self._bilevel.evaluate(progress, self._epoch)
-        self._require_finite("valid_loss", valid.loss)
+        require_finite("valid_loss", valid.loss, self._epoch + 1)
         self._epoch += 1
         metrics = {
             "train_loss": train_loss,
@@ -186,7 +184,3 @@ class Searching:
         architecture = get_space(self._trial.space).parse(found)
         of = self._settings.table_dataset
         return looked_up(self._trial.table, architecture, dataset=of, prefix="derived")
-
-    def _require_finite(self, name: str, value: float) -> None:
-        if not math.isfinite(value):
-            raise Diverged(f"{name} is {value} in epoch {self._epoch + 1}", self._epoch + 1)

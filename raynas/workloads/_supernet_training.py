@@ -18,17 +18,17 @@ from raynas.data.device import DeviceDataset, DeviceSplit, resident
 from raynas.data.images import UNCHANGED
 from raynas.differentiable.losses import Losses, Tally
 from raynas.errors import InputError, RaynasError
-from raynas.lookup import build
-from raynas.oneshot.about import DATASETS, SKELETONS, About, plain
+from raynas.oneshot.about import DATASETS, About, plain
 from raynas.oneshot.path import PathSampler
 from raynas.oneshot.trained import files
 from raynas.search.asktell import Report
 from raynas.seeding import derive
 from raynas.spaces import get_space
 from raynas.supernets.cost import count_parameters
+from raynas.supernets.skeleton import SKELETONS, customary
 from raynas.supernets.snapshot import copied
 from raynas.supernets.statistics import untracked
-from raynas.trial import Diverged, Trial
+from raynas.trial import Trial, require_finite
 from raynas.workloads._peak_memory import PeakMemory
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SupernetTraining:
         self._settings, self._seed, self._epoch = settings, trial.seed, 0
         space = get_space(trial.space)
         self._data = data = resident(trial.dataset, trial.device)
-        skeleton = build(SKELETONS, space.kind) if settings.skeleton is None else settings.skeleton
+        skeleton = customary(settings.skeleton, space.kind)
         supernet = skeleton.supernet(
             space,
             in_channels=data.image_shape[0],
@@ -122,9 +122,9 @@ class SupernetTraining:
         started = time.perf_counter()
         lr = self._lr(0)
         train_loss, train_accuracy = self._trained()
-        self._require_finite("train_loss", train_loss)
+        require_finite("train_loss", train_loss, self._epoch + 1)
         valid_loss, valid_accuracy = self._validated()
-        self._require_finite("valid_loss", valid_loss)
+        require_finite("valid_loss", valid_loss, self._epoch + 1)
         self._epoch += 1
         metrics = {
             "train_loss": train_loss,
@@ -208,10 +208,6 @@ class SupernetTraining:
                 mixing = self._paths.draw(seeding.generator(self._seed, "path", *names))
                 tally.add(*self._losses.of(batch, mixing, derive(self._seed, "operations", *names)), batch[1])
         return tally.means()
-
-    def _require_finite(self, name: str, value: float) -> None:
-        if not math.isfinite(value):
-            raise Diverged(f"{name} is {value} in epoch {self._epoch + 1}", self._epoch + 1)
 
 
 def _labelled(data: DeviceDataset, labels: str, seed: int) -> DeviceSplit:

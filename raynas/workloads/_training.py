@@ -21,7 +21,7 @@ from raynas.supernets.cost import count_flops, count_parameters
 from raynas.supernets.nas_bench_201 import NasBench201Network
 from raynas.supernets.precision import autocast
 from raynas.supernets.snapshot import copied
-from raynas.trial import Diverged, Trial
+from raynas.trial import Trial, require_finite
 
 if TYPE_CHECKING:
     from raynas.workloads.train_architecture import TrainArchitecture
@@ -156,6 +156,5 @@ class Training:
             n_images += len(labels)
         summed_loss, correct = torch.stack([total_loss, n_correct]).tolist()
         mean_loss = summed_loss / n_images
-        if not math.isfinite(mean_loss):
-            raise Diverged(f"{name}_loss is {mean_loss} in epoch {self._epoch + 1}", self._epoch + 1)
+        require_finite(f"{name}_loss", mean_loss, self._epoch + 1)
         return {f"{name}_loss": mean_loss, f"{name}_accuracy_pct": 100 * correct / n_images}

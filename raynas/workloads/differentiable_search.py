@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from raynas.differentiable.method import CHANGEABLE
-from raynas.lookup import Slot, available, build
-from raynas.ranges import require_positive
+from raynas.lookup import Slot, available
+from raynas.ranges import require_choice, require_positive, require_positive_or_none
+from raynas.supernets.skeleton import SKELETONS, customary, skeleton_problems
 
 if TYPE_CHECKING:
     from raynas.benchmarks import Table
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from raynas.trial import Trial
     from raynas.workloads._searching import Searching
 
-SKELETONS = "raynas.supernets.skeleton"
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -68,21 +68,13 @@ class DifferentiableSearch:
 
     def __post_init__(self) -> None:
         require_positive(eval_batch_size=self.eval_batch_size)
-        if self.max_batches is not None and self.max_batches < 1:
-            raise ValueError(f"max_batches: {self.max_batches} is below 1; leave it out for all")
-        if self.hessian_every is not None and self.hessian_every < 1:
-            raise ValueError(f"hessian_every: {self.hessian_every} is below 1; leave it out for never")
-        if self.precision not in get_args(Precision):
-            raise ValueError(f"precision: '{self.precision}'; due is one of {', '.join(get_args(Precision))}")
+        require_positive_or_none("max_batches", self.max_batches, none="all")
+        require_positive_or_none("hessian_every", self.hessian_every, none="never")
+        require_choice("precision", self.precision, get_args(Precision))
 
     def problems(self, space: SearchSpace) -> Iterator[tuple[str, str]]:
         """What cannot work in a space, as (field, message)."""
-        if self.skeleton is None and space.kind not in available(SKELETONS):
-            yield (
-                "skeleton",
-                f"there is none by custom for search spaces of kind '{space.kind}'; name one of "
-                f"{', '.join(available(SKELETONS))}, or package.module:Class",
-            )
+        yield from skeleton_problems(self.skeleton, space.kind)
 
     def method_problems(self, method: Method) -> Iterator[tuple[str, str]]:
         """What cannot be measured of a method's searches, as (field, message)."""
@@ -95,9 +87,8 @@ class DifferentiableSearch:
 
     def width(self, space: SearchSpace) -> int | None:
         """Channels of the narrowest cell; None where there is no skeleton, or one that has no such."""
-        skeleton = self.skeleton
-        if skeleton is None and space.kind in available(SKELETONS):
-            skeleton = build(SKELETONS, space.kind)
+        known = self.skeleton is not None or space.kind in available(SKELETONS)
+        skeleton = customary(self.skeleton, space.kind) if known else None
         channels: int | None = getattr(skeleton, "channels", None)
         return channels
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
+from raynas.ranges import require_choice, require_positive, require_positive_or_none, require_sgd
+
 if TYPE_CHECKING:
     from raynas.spaces import SearchSpace
     from raynas.trial import Trial
@@ -69,22 +71,18 @@ class TrainArchitecture:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "channels", "cells", "stages", "eval_batch_size"):
-            if (count := getattr(self, name)) < 1:
-                raise ValueError(f"{name}: {count} is below 1; give 1 or more")
+            require_positive(**{name: getattr(self, name)})
         if self.stop_after is not None and not 1 <= self.stop_after <= self.epochs:
             raise ValueError(f"stop_after: {self.stop_after} is outside 1 to epochs, {self.epochs}")
-        if self.max_batches is not None and self.max_batches < 1:
-            raise ValueError(f"max_batches: {self.max_batches} is below 1; leave it out for all")
+        require_positive_or_none("max_batches", self.max_batches, none="all")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"lr: {self.lr} is not positive and finite; give a learning rate such as 0.1")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum: {self.momentum} is outside [0, 1); give 0.9, or 0 for none")
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov: needs a momentum above 0; set nesterov: false")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay: {self.weight_decay} is negative or not finite; give 0 for none")
-        if self.precision not in get_args(Precision):
-            raise ValueError(f"precision: '{self.precision}'; due is one of {', '.join(get_args(Precision))}")
+        require_sgd(
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )
+        require_choice("precision", self.precision, get_args(Precision))
 
     @property
     def last_epoch(self) -> int:

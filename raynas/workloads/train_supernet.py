@@ -16,15 +16,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
-from raynas.lookup import Slot, available
-from raynas.ranges import require_positive
+from raynas.lookup import Slot
+from raynas.ranges import require_choice, require_positive, require_positive_or_none, require_sgd
+from raynas.supernets.skeleton import SKELETONS, skeleton_problems
 
 if TYPE_CHECKING:
     from raynas.spaces import SearchSpace
     from raynas.trial import Trial
     from raynas.workloads._supernet_training import SupernetTraining
 
-SKELETONS = "raynas.supernets.skeleton"
 Schedule = Literal["cosine", "linear"]
 Labels = Literal["true", "random"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -91,25 +91,21 @@ class TrainSupernet:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "valid_paths", "eval_batch_size"):
             require_positive(**{name: getattr(self, name)})
-        if self.max_batches is not None and self.max_batches < 1:
-            raise ValueError(f"max_batches: {self.max_batches} is below 1; leave it out for all")
+        require_positive_or_none("max_batches", self.max_batches, none="all")
         if not 0 < self.lr < math.inf:
             raise ValueError(f"lr: {self.lr} is not positive and finite; give a learning rate such as 0.025")
         if not 0 <= self.lr_min <= self.lr:
             raise ValueError(f"lr_min: {self.lr_min} is outside 0 to lr, {self.lr}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum: {self.momentum} is outside [0, 1); give 0.9, or 0 for none")
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov: needs a momentum above 0; set nesterov: false")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(f"weight_decay: {self.weight_decay} is negative or not finite; give 0 for none")
-        if self.clip is not None and not 0 < self.clip < math.inf:
-            raise ValueError(f"clip: {self.clip} is not positive and finite; leave it out for none")
+        require_sgd(
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+        )
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing: {self.label_smoothing} is outside [0, 1); give 0 for none")
         for name, choices in (("schedule", Schedule), ("labels", Labels), ("precision", Precision)):
-            if (value := getattr(self, name)) not in get_args(choices):
-                raise ValueError(f"{name}: '{value}'; due is one of {', '.join(get_args(choices))}")
+            require_choice(name, getattr(self, name), get_args(choices))
 
     @property
     def last_epoch(self) -> int:
@@ -118,12 +114,7 @@ class TrainSupernet:
 
     def problems(self, space: SearchSpace) -> Iterator[tuple[str, str]]:
         """What cannot work in a space, as (field, message)."""
-        if self.skeleton is None and space.kind not in available(SKELETONS):
-            yield (
-                "skeleton",
-                f"there is none by custom for search spaces of kind '{space.kind}'; name one of "
-                f"{', '.join(available(SKELETONS))}, or package.module:Class",
-            )
+        yield from skeleton_problems(self.skeleton, space.kind)
 
     def lr_at(self, share: float) -> float:
         """Learning rate where a share of all steps is over, in [0, 1]."""

@@ -7,9 +7,10 @@ import torch
 
 from raynas.data.device import DeviceDataset, DeviceSplit
 from raynas.data.images import Augmentation
-from raynas.oneshot.about import SKELETONS, About, plain
+from raynas.oneshot.about import About, plain
 from raynas.oneshot.trained import TrainedSupernet
 from raynas.spaces import get_space
+from raynas.supernets.skeleton import SKELETONS
 
 
 def about_of(skeleton, space, *, image_shape=(1, 8, 8), n_classes=10):
