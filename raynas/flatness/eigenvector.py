@@ -34,8 +34,8 @@ def steepest(
         tolerance: Relative change of the eigenvalue at which the iteration ends.
 
     Returns:
-        For each of ``moved`` that the loss hangs on a tensor of its shape. Their root mean square together is
-        1, and along them the loss does not fall at first.
+        For each of ``moved`` that the loss hangs on a tensor of its shape. All together they are a vector of
+        length 1, along which the loss does not fall at first.
     """
     leaves = {name: weights[name].detach().clone().requires_grad_() for name in moved}
     with torch.enable_grad():
@@ -55,9 +55,8 @@ def steepest(
         vector = _normalized(product)
         if abs(eigenvalue - before) <= tolerance * abs(eigenvalue):
             break
-    n_entries = sum(part.numel() for part in vector)
-    scale = n_entries**0.5 * (-1 if _dot(slopes, vector) < 0 else 1)
-    return {name: (scale * part).detach() for name, part in zip(names, vector, strict=True)}
+    sign = -1 if _dot(slopes, vector) < 0 else 1
+    return {name: (sign * part).detach() for name, part in zip(names, vector, strict=True)}
 
 
 def _product(slopes: Sequence[Tensor], at: Sequence[Tensor], vector: Sequence[Tensor]) -> list[Tensor]:

@@ -49,10 +49,10 @@ NOISE = """\
 **Position and direction** (the paper's Table 7), draws, statistics of batch norms. The running mean is that
 of the paper's code; after n batches of 64 images 0.9 ** n of it is still the mean 0 and the variance 1 that
 it begins with.{hessian}"""
-ALONG_HESSIAN = """ The Hessian's direction is its first eigenvector on one batch of validation images, and as
-long as the noise (the paper does not say how long its own is). It takes the processor {hessian:.2f} seconds
-an architecture, noise at all its levels {levels:.2f}, so it is of fewer architectures, with the random
-direction on the same ones before it."""
+ALONG_HESSIAN = """ The Hessian's direction is its first eigenvector on one batch of validation images; a step
+along it is sigma long in all, where noise is sigma long in every weight (the paper does not say how long its
+own steps are). It takes the processor {hessian:.2f} seconds an architecture, noise at all its levels
+{levels:.2f}, so it is of fewer architectures, with the random direction on the same ones before it."""
 
 COMBINATIONS = """\
 Two scores as a sum: the share of the first plus gamma times that of the second. *Share* is how much of the

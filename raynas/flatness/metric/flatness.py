@@ -2,7 +2,8 @@
 
 Departures: Equation 4 as typeset inverts its last term alone; as in the released code the whole sum is
 inverted here. The paper also steps along the Hessian's first eigenvector but says nothing of its length; by
-our own choice its root mean square is 1, as the noise's is, and it points where the loss rises. For the noise
+our own choice it is 1, and it points where the loss rises. Noise of the same ``sigma`` on n weights is the
+root of n times as long: so far along the sharpest of all directions hardly a network is left. For the noise
 see ``raynas.flatness.noise``.
 """
 
@@ -32,8 +33,8 @@ class Flatness:
         position: Which weights are moved: ``all``, or those of the searched ``cells`` alone.
         common: Whether all candidates get the same noise, which leaves less chance in their ranking; if not,
             each draws its own, as in the paper's code.
-        direction: ``random``, or ``hessian``: steps of ``sigma`` along the first eigenvector of the loss's
-            Hessian on one batch, in which all modes are the same and nothing is drawn.
+        direction: ``random``, or ``hessian``: steps of length ``sigma`` along the first eigenvector of the
+            loss's Hessian on one batch, in which all modes are the same and nothing is drawn.
     """
 
     sigma: tuple[float, ...] = (2e-3, 1e-2, 2e-2)
