@@ -27,7 +27,7 @@ class Study(Protocol):
         """Of the directory that its report goes to, unless the user names another."""
 
     def run(self, progress: Progress) -> Report:
-        """Does all experiments.
+        """Does all experiments. A study that takes long also takes ``pieces``, which keep what is done of it.
 
         Raises:
             InputError: The table is none that it can use; the message says why.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from raynas.search.asktell import Proposal
 from raynas.studies._differentiable_presets import method_of
+from raynas.studies._pieces import NOTHING_KEPT, Pieces
 from raynas.studies._workers import finished
 from raynas.trial import Diverged
 
@@ -97,6 +98,10 @@ def search(task: Task) -> Search:
     )
 
 
+def _read(trail: list[str], reports: list[dict[str, float]], **others: Any) -> Search:
+    return Search(trail=tuple(trail), reports=tuple(reports), **others)
+
+
 def end(rule: Any, losses: Sequence[float], *, epochs: int) -> tuple[int | None, int]:
     """What a rule makes of a search that went on without it.
 
@@ -119,7 +124,12 @@ def end(rule: Any, losses: Sequence[float], *, epochs: int) -> tuple[int | None,
 
 
 def search_all(
-    presets: Sequence[Preset], seeds: Sequence[int], *, processes: int, progress: Progress
+    presets: Sequence[Preset],
+    seeds: Sequence[int],
+    *,
+    processes: int,
+    progress: Progress,
+    pieces: Pieces = NOTHING_KEPT,
 ) -> list[Search]:
     """Every preset with every seed.
 
@@ -128,6 +138,7 @@ def search_all(
         seeds: Searches of one seed share their random numbers.
         processes: How many at a time.
         progress: Told of every search that is over.
+        pieces: Keeps those that are.
 
     Returns:
         In the order of the presets, then of the seeds.
@@ -137,12 +148,15 @@ def search_all(
         for seed in seeds  # outermost, so that what is done tells how long the rest will take
         for preset in presets
     ]
+    kept, to_do = pieces.split(tasks, _read)
+    if kept:
+        progress(f"{len(kept)} of {len(tasks)} searches are there from before")
     began = time.monotonic()
-    found: dict[tuple[str, int], Search] = {}
-    with finished(search, tasks, processes=processes) as done:
+    found: dict[tuple[str, int], Search] = {(one.preset, one.seed): one for one in kept}
+    with finished(search, to_do, processes=processes, pieces=pieces) as done:
         for one in done:
             found[one.preset, one.seed] = one
-            left = (time.monotonic() - began) / len(found) * (len(tasks) - len(found))
+            left = (time.monotonic() - began) / (len(found) - len(kept)) * (len(tasks) - len(found))
             how = f"broke off: {one.failure}" if one.failure else f"{len(one.reports)} epochs"
             progress(
                 f"{len(found)} of {len(tasks)}: {one.preset}, seed {one.seed}: {how}; "

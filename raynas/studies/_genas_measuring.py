@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from raynas.studies._pieces import NOTHING_KEPT, Pieces
 from raynas.studies._workers import finished
 
 if TYPE_CHECKING:
@@ -65,12 +66,12 @@ class _Task:
         return sum(self.n_of(probe) * probe.cost for probe in self.probes)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Piece:
     number: int
     start: int
     end: int
-    numbers: dict[str, Floats]
+    numbers: dict[str, list[list[float]]]
     seconds: dict[str, float]
 
 
@@ -80,6 +81,7 @@ def measure(
     probes: Sequence[Probe],
     *,
     progress: Progress,
+    pieces: Pieces = NOTHING_KEPT,
 ) -> list[Readings]:
     """Measures architectures in all supernets.
 
@@ -88,6 +90,7 @@ def measure(
         architectures: Of the supernets' space.
         probes: What.
         progress: Told after every piece.
+        pieces: Keeps them.
 
     Returns:
         One a supernet, in their order.
@@ -106,29 +109,31 @@ def measure(
         for number, supernet in enumerate(material.supernets)
         for start in range(0, len(architectures), _AT_ONCE)
     ]
+    found, to_do = pieces.split(tasks, _Piece)
+    if found:
+        progress(f"{len(found)} of {len(tasks)} pieces are there from before")
     began = time.monotonic()
-    costs = {(task.number, task.start): task.cost for task in tasks}
+    costs = {(task.number, task.start): task.cost for task in to_do}
     spent = 0
-    pieces: list[_Piece] = []
-    with finished(_measured, tasks, processes=material.processes) as done:
+    with finished(_measured, to_do, processes=material.processes, pieces=pieces) as done:
         for piece in done:
-            pieces.append(piece)
+            found.append(piece)
             spent += costs[piece.number, piece.start]
             left = (time.monotonic() - began) * (sum(costs.values()) / spent - 1)
             progress(
-                f"{len(pieces)} of {len(tasks)} pieces: supernet {piece.number + 1} of "
+                f"{len(found)} of {len(tasks)} pieces: supernet {piece.number + 1} of "
                 f"{len(material.supernets)}, {piece.end:,} of {len(architectures):,} architectures; about "
                 f"{left / 60:.0f} minutes left"
             )
     return [
-        _together(sorted((one for one in pieces if one.number == number), key=lambda one: one.start))
+        _together(sorted((one for one in found if one.number == number), key=lambda one: one.start))
         for number in range(len(material.supernets))
     ]
 
 
 def _together(pieces: Sequence[_Piece]) -> Readings:
     names = pieces[0].numbers
-    numbers = {name: np.concatenate([piece.numbers[name] for piece in pieces]) for name in names}
+    numbers = {name: np.array([row for piece in pieces for row in piece.numbers[name]]) for name in names}
     spent = {name: sum(piece.seconds[name] for piece in pieces) for name in names}
     return Readings(numbers, {name: spent[name] / max(1, len(numbers[name])) for name in names})
 
@@ -139,7 +144,7 @@ def _measured(task: _Task) -> _Piece:
     from raynas.supernets.threads import threads
 
     subnets: dict[str, list[Subject]] = {}
-    numbers: dict[str, Floats] = {}
+    numbers: dict[str, list[list[float]]] = {}
     seconds: dict[str, float] = {}
     supernet = task.supernet
     with threads(1):
@@ -154,6 +159,5 @@ def _measured(task: _Task) -> _Piece:
             found = [probe.metric.measure(one, supernet.seed) for one in kept[:n]]
             seconds[probe.name] = time.process_time() - began
             reports = probe.metric.reports
-            rows = [[measured.metrics[name] for name in reports] for measured in found]
-            numbers[probe.name] = np.array(rows, dtype=float).reshape(n, len(reports))
+            numbers[probe.name] = [[float(measured.metrics[name]) for name in reports] for measured in found]
     return _Piece(task.number, task.start, task.start + len(task.architectures), numbers, seconds)

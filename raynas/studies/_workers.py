@@ -8,13 +8,15 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing, contextmanager
 from typing import TypeVar
 
+from raynas.studies._pieces import NOTHING_KEPT, Pieces
+
 Task = TypeVar("Task")
 Done = TypeVar("Done")
 
 
 @contextmanager
 def finished(
-    work: Callable[[Task], Done], tasks: Sequence[Task], *, processes: int
+    work: Callable[[Task], Done], tasks: Sequence[Task], *, processes: int, pieces: Pieces = NOTHING_KEPT
 ) -> Iterator[Iterator[Done]]:
     """What becomes of some tasks, as they end; leaving the block drops those not yet begun.
 
@@ -22,19 +24,28 @@ def finished(
         work: A function at the top of a module, which worker processes can find.
         tasks: What it is called with.
         processes: How many tasks at a time; 1 takes them in their order, in this process.
+        pieces: Keeps what becomes of each.
     """
-    with closing(_each(work, tasks, processes)) as done:
+    with closing(_each(work, tasks, processes, pieces)) as done:
         yield done
 
 
-def _each(work: Callable[[Task], Done], tasks: Sequence[Task], processes: int) -> Generator[Done, None, None]:
+def _each(
+    work: Callable[[Task], Done], tasks: Sequence[Task], processes: int, pieces: Pieces
+) -> Generator[Done, None, None]:
     if processes == 1:
-        yield from map(work, tasks)
+        for task in tasks:
+            result = work(task)
+            pieces.keep(task, result)
+            yield result
         return
     # Fresh processes: a fork would take over the locks of PyTorch's threads.
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
     try:
-        for future in as_completed([pool.submit(work, task) for task in tasks]):
-            yield future.result()
+        of = {pool.submit(work, task): task for task in tasks}
+        for future in as_completed(of):
+            result = future.result()
+            pieces.keep(of[future], result)
+            yield result
     finally:
         pool.shutdown(cancel_futures=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raynas.errors import InputError
+from raynas.studies._pieces import NOTHING_KEPT, Pieces
 
 if TYPE_CHECKING:
     from raynas.analysis.report import Report
@@ -66,7 +67,7 @@ class Differentiable:
     def name(self) -> str:
         return f"differentiable-{Path(self.table).stem}"
 
-    def run(self, progress: Progress) -> Report:
+    def run(self, progress: Progress, pieces: Pieces = NOTHING_KEPT) -> Report:
         from raynas.benchmarks import open_table
         from raynas.studies import (
             _differentiable_frames,
@@ -84,6 +85,7 @@ class Differentiable:
             range(self.seed, self.seed + self.seeds),
             processes=self.processes,
             progress=progress,
+            pieces=pieces,
         )
         progress("drawing figures")
         frames = _differentiable_frames.collected(presets, searches, truth)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from raynas.assets import suggestion
 from raynas.errors import InputError
+from raynas.studies._pieces import NOTHING_KEPT, Pieces
 
 if TYPE_CHECKING:
     from raynas.analysis.report import Report
@@ -76,7 +77,7 @@ class Genas:
     def name(self) -> str:
         return f"genas-{Path(self.table).stem}"
 
-    def run(self, progress: Progress) -> Report:
+    def run(self, progress: Progress, pieces: Pieces = NOTHING_KEPT) -> Report:
         from raynas.benchmarks import open_table
         from raynas.studies import (
             _genas_correlations,
@@ -92,7 +93,11 @@ class Genas:
             f"{len(material.architectures):,} architectures in each of {len(material.supernets)} supernets"
         )
         readings = _genas_measuring.measure(
-            material, material.architectures, _genas_probes.probes(self), progress=progress
+            material,
+            material.architectures,
+            _genas_probes.probes(self),
+            progress=progress,
+            pieces=pieces,
         )
         groups = _genas_landscape.groups(material, self.group)
         progress(f"loss over the noise: {len(groups)} groups of architectures")

@@ -32,6 +32,7 @@ from raynas.studies import _genas_paper as paper
 from raynas.studies import _genas_scores as arithmetic
 from raynas.studies._genas_landscape import groups
 from raynas.studies._genas_probes import SIGMA, SIGMAS, written
+from raynas.studies._pieces import Pieces
 from raynas.studies.genas import Genas
 from raynas.supernets.skeleton.nas_bench_201 import NasBench201
 from raynas.trial import Trial
@@ -73,6 +74,22 @@ def study(supernets, table):
     report = Genas(supernets, str(table.path), **SMALL).run(quiet)
     frames = {section.name: section.frame for section in report.sections}
     return SimpleNamespace(report=report, options=SMALL, **frames)
+
+
+def test_what_is_measured_is_there_when_it_is_measured_again(supernets, table, study, tmp_path, monkeypatch):
+    pieces, count = Pieces(tmp_path / "kept"), []
+    whole = measuring._measured
+    monkeypatch.setattr(measuring, "_measured", lambda task: count.append(task) or whole(task))
+    options = {**SMALL, "hessian": 0, "group": 0}
+    one, again = (Genas(supernets, str(table.path), **options).run(quiet, pieces) for _ in range(2))
+    assert len(count) == len(supernets)
+    assert frame_of(one, "losses").equals(frame_of(again, "losses"))
+    Genas(supernets, str(table.path), **{**options, "n_valid": 30}).run(quiet, pieces)
+    assert len(count) == 2 * len(supernets), "other images are measured anew"
+
+
+def frame_of(report, name):
+    return next(section.frame for section in report.sections if section.name == name)
 
 
 def scorer(place, recalibration="average"):

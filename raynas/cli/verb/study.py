@@ -39,14 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def perform(arguments: argparse.Namespace) -> int:
     """Runs the study and says which files it wrote."""
     from raynas.analysis import report
+    from raynas.studies._pieces import Pieces
 
     kind = arguments.study
     study = kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)})
     out = arguments.out or _REPORTS / study.name
     report.check_free(out)
+    pieces = Pieces(out.with_name(f"{out.name}.unfinished"))
+    kept = {"pieces": pieces} if "pieces" in inspect.signature(study.run).parameters else {}
     started = time.monotonic()
-    made = study.run(lambda what: print(f"[{time.monotonic() - started:5.1f} s] {what}", flush=True))
+    made = study.run(lambda what: print(f"[{time.monotonic() - started:5.1f} s] {what}", flush=True), **kept)
     files = report.write(made, out)
+    pieces.clear()
     print(f"done in {time.monotonic() - started:.1f} s; written:")
     for path in files:
         print(f"  {path}")
