@@ -239,6 +239,7 @@ class _OfAnySkeleton(TrainedNetwork):
             [images for images, _ in shared.recalibration(str(architecture), abreast=1)],
             shared.scoring.recalibration,
             seed=shared.seed,
+            precision=shared.scoring.precision,
         )
         super().__init__(
             shared.network,
@@ -253,11 +254,26 @@ class _OfAnySkeleton(TrainedNetwork):
     def perturbed(self, noise: Noise) -> Sequence[Weights]:
         return self._shared.perturbed(noise, list(self.weights))
 
+    def losses(self, levels: Sequence[Weights]) -> list[float]:
+        with self._precision():
+            return super().losses(levels)
+
+    def loss(self, weights: Weights) -> Tensor:
+        with self._precision():
+            return super().loss(weights)
+
+    def accuracy_pct(self) -> float:
+        with self._precision():
+            return super().accuracy_pct()
+
     def vector(self) -> Vector:
         return self._shared.vectors.of(self._architecture)
 
     def products(self) -> Mapping[str, Products]:
         return self._shared.products
+
+    def _precision(self) -> contextlib.AbstractContextManager[None]:
+        return autocast(self._shared.scoring.precision, self._shared.device)
 
 
 def _columns(outline: Outline, architecture: Architecture) -> Columns:

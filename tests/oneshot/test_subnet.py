@@ -264,7 +264,10 @@ def test_a_scorer_is_made_once_a_process(trained, tmp_path):
     assert first.about.fingerprint
 
 
-@pytest.mark.parametrize(("space", "skeleton"), [("nas_bench_201", SMALL), ("darts_s2", Darts(4, layers=3))])
+@pytest.mark.parametrize(
+    ("space", "skeleton"),
+    [("nas_bench_201", SMALL), ("darts_s2", Darts(4, layers=3)), ("nas_bench_201", Mine(4, cells=1))],
+)
 def test_scores_in_bfloat16_are_about_those_in_float32(space, skeleton, trained, images):
     supernet, data = trained(skeleton, space), images()
     architecture = get_space(space).sample(np.random.default_rng(0))
@@ -273,6 +276,7 @@ def test_scores_in_bfloat16_are_about_those_in_float32(space, skeleton, trained,
         for precision in ("float32", "bfloat16")
     )
     assert found.losses([found.weights]) == pytest.approx(due.losses([due.weights]), rel=0.02)
+    assert found.losses([found.weights]) != due.losses([due.weights])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
