@@ -11,17 +11,14 @@ from torch import Tensor, nn
 from raynas.spaces import Architecture, get_space
 from raynas.spaces.architecture import ABSENT
 from raynas.supernets import draws
-from raynas.supernets.darts_frame import (
+from raynas.supernets.darts_frame import AuxiliaryTower, CellInputs, head, stem_of
+from raynas.supernets.darts_shape import (
     N_INPUTS,
-    AuxiliaryTower,
-    CellInputs,
     CellShape,
     StemName,
     auxiliary_layer,
     cell_shapes,
-    head,
     intermediate_nodes,
-    stem_of,
 )
 from raynas.supernets.initialization import materialize
 from raynas.supernets.nodes import node_values

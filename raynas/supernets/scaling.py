@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from raynas.errors import InputError
 from raynas.lookup import find
 from raynas.ranges import require_positive
 from raynas.spaces import Architecture
+from raynas.supernets.darts_shape import StemName, require_layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -92,12 +93,11 @@ class DartsTarget(Target):
     n_classes: int = 1000
     image_size: int = 224
     layers: int = 14
-    stem: Literal["cifar", "imagenet"] = "imagenet"
+    stem: StemName = "imagenet"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.layers < 3:
-            raise ValueError(f"layers: {self.layers} is below 3, so that no cell is a normal one; give more")
+        require_layers(self.layers)
 
     @property
     def narrowest(self) -> int:

@@ -75,6 +75,7 @@ def test_ray_torch_and_the_rooms_above_stay_where_they_belong(path):
         "import raynas",
         "from raynas.cli import main; main(['list'])",
         "import raynas.search.run, raynas.spaces, raynas.journal, raynas.results",
+        "import raynas.supernets.scaling, raynas.export",
         "from raynas.lookup import available, find\n"
         "for name in available('raynas.search.searcher'): find('raynas.search.searcher', name)",
         "from raynas.config import load; load('na_rs_digits')",

@@ -16,16 +16,14 @@ from torch import Tensor, nn
 
 from raynas.ranges import require_positive
 from raynas.spaces import SearchSpace
-from raynas.supernets.darts_frame import (
+from raynas.supernets.darts_frame import CellInputs, head, stem_of
+from raynas.supernets.darts_shape import (
     N_INPUTS,
-    CellInputs,
     CellShape,
     StemName,
     cell_shapes,
-    head,
     intermediate_nodes,
     require_layers,
-    stem_of,
 )
 from raynas.supernets.initialization import materialize
 from raynas.supernets.layout import Layout
@@ -108,6 +106,10 @@ class _Supernet(Supernet):
     @property
     def n_cells(self) -> Mapping[str, int]:
         return self._n_cells
+
+    @property
+    def reads_progress(self) -> bool:
+        return any(part.reads_progress for part in self.modules() if isinstance(part, MixedCell))
 
     def forward(self, images: Tensor, mixing: Mixing) -> Tensor:
         of_cells = {kind: iter(edge_mixings(mixing, kind, n)) for kind, n in self._n_cells.items()}
