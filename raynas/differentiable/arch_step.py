@@ -134,7 +134,10 @@ class ArchStep:
         ) -> Tensor:
             draw = torch.Generator().manual_seed(derive(seed, "relaxation"))
             mixing = self._relaxer.mixing(alpha, alive, progress, draw, move=move)
-            return self._losses.untracked(batch, mixing, derive(seed, "operations"), of_weights)
+            draws = derive(seed, "operations")
+            if of_weights is None:
+                return self._losses.by_mixing(batch, mixing, draws)
+            return self._losses.untracked(batch, mixing, draws, of_weights)
 
         def valid_loss(
             alpha: Parameters, move: Move | None = None, of_weights: Mapping[str, Tensor] | None = None

@@ -14,6 +14,8 @@ from raynas.data.batches import Batch, EvaluationBatches, RandomBatches, Trainin
 from raynas.data.device import DeviceDataset
 from raynas.data.images import UNCHANGED
 from raynas.differentiable.arch_step import ArchStep
+from raynas.differentiable.graphed_losses import GraphedLosses
+from raynas.differentiable.graphs import Capturer, Graphs
 from raynas.differentiable.losses import Losses, Tally
 from raynas.differentiable.parameters import detached, logits
 from raynas.differentiable.relaxation.softmax import masked_softmax
@@ -44,6 +46,7 @@ class Bilevel:
         precision: See ``raynas.supernets.precision``.
         max_batches: Batches that an epoch and an evaluation end with; None: all.
         eval_batch_size: Images a batch of an evaluation.
+        capturer: What captures passes that recur; None: nothing is captured.
 
     Attributes:
         alpha: Architecture parameters.
@@ -60,6 +63,7 @@ class Bilevel:
         precision: str = "float32",
         max_batches: int | None = None,
         eval_batch_size: int = 512,
+        capturer: Capturer | None = None,
     ) -> None:
         self._method, self._data, self._seed = method, data, seed
         self._max_batches, self._eval_batch_size = max_batches, eval_batch_size
@@ -69,7 +73,11 @@ class Bilevel:
         self.supernet = supernet.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.layout: Layout = supernet.layout
         self.alive: Alive = self.layout.all_alive()
-        self._losses = Losses(supernet, precision)
+        self._losses = (
+            Losses(supernet, precision)
+            if capturer is None
+            else GraphedLosses(supernet, precision, graphs=Graphs(capturer))
+        )
         self._relaxer = Relaxer(method.relaxation, self.layout)
         self._weights = WeightStep(method, self._losses)
         self._arch = ArchStep(
@@ -199,6 +207,7 @@ class Bilevel:
             if (alive[kind] & ~rows).any():
                 raise ValueError(f"a decision brings back operations of kind '{kind}' that were given up")
         self.alive = dict(alive)
+        self._losses.forget()
 
     def widen(self, k: int, *names: str | int) -> None:
         """Gives the operations of partial channels a ``1 / k`` share.
@@ -207,6 +216,7 @@ class Bilevel:
             k: Of how many channels one is given to the operations.
             names: Of the random draw.
         """
+        self._losses.forget()  # the weights are about to be other tensors
         self._weights.widen(k, self._generator(*names))
         self._channels_divisor = k
 
@@ -225,6 +235,7 @@ class Bilevel:
         """Makes training and validation batches larger."""
         self._train_batches.batch_size += by
         self._valid_batches.batch_size += by
+        self._losses.forget()
 
     def state_dict(self) -> dict[str, Any]:
         """Copies on the CPU of all that changes."""
@@ -240,6 +251,7 @@ class Bilevel:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where the state was taken."""
+        self._losses.forget()
         if state["channels_divisor"] != self._channels_divisor:
             self.widen(state["channels_divisor"], "loaded")
         self._weights.load_state_dict(state["weights"])

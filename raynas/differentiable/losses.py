@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -67,9 +67,16 @@ class Losses:
             seed: Of what operations draw.
             weights: By name, instead of the supernet's own.
         """
+        with drawn_from(seed, batch[0].device):
+            return self.passed(batch, mixing, weights)
+
+    def passed(
+        self, batch: Batch, mixing: Mixing, weights: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """As ``of``, with draws from the random state that there is."""
         images, labels = batch
         images = images.contiguous(memory_format=torch.channels_last)
-        with autocast(self.precision, images.device), drawn_from(seed, images.device):
+        with autocast(self.precision, images.device):
             if weights is None:
                 logits = self.supernet(images, mixing)
             else:
@@ -82,6 +89,28 @@ class Losses:
         """The loss by the batch's own statistics, leaving the running ones alone; see ``of``."""
         with untracked(self.supernet):
             return self.of(batch, mixing, seed, weights)[0]
+
+    def by_mixing(self, batch: Batch, mixing: Mixing, seed: int) -> Tensor:
+        """The loss as of ``untracked``, for whoever differentiates it by the mixing weights alone."""
+        return self.untracked(batch, mixing, seed)
+
+    def by_weights(
+        self, batch: Batch, mixing: Mixing, seed: int, weights: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
+        """Loss and logits as of ``of``, and the loss's derivatives.
+
+        Args:
+            batch: Images and labels.
+            mixing: What to weigh operations by; outside any graph.
+            seed: Of what operations draw.
+            weights: The supernet's, all and in their order.
+        """
+        loss, logits = self.of(batch, mixing, seed)
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+        return loss, logits, gradients
+
+    def forget(self) -> None:
+        """Other passes come from now on, or other tensors are the weights; nothing is kept here anyway."""
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -77,13 +77,13 @@ class WeightStep:
             tally: Counts the batch's loss.
         """
         mixing = self._perturbed(mixing, batch, progress, seed)
-        loss_of = _TrackedOnce(self._losses, batch, mixing, derive(seed, "operations"), tally)
-        weights = list(self._losses.supernet.parameters())
+        weights, draws = list(self._losses.supernet.parameters()), derive(seed, "operations")
         regularizer = self._method.weight_regularizer
         if regularizer is None:
-            loss = loss_of(mixing.weights)
-            gradients = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
+            loss, outputs, gradients = self._losses.by_weights(batch, mixing, draws, weights)
+            tally.add(loss, outputs, batch[1])
         else:
+            loss_of = _TrackedOnce(self._losses, batch, mixing, draws, tally)
             layout = self._losses.supernet.layout
             gradients = regularizer.gradients(
                 self._of_cells(mixing.weights), loss_of, weights, layout, progress

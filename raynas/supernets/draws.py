@@ -10,7 +10,7 @@ before it, and one passed down would be an argument of every module in between f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -32,6 +32,20 @@ def drawn_from(seed: int, device: str | torch.device = "cpu") -> Iterator[None]:
         yield
     finally:
         generator.set_state(state)
+
+
+def draws_at_random(work: Callable[[], object], device: str | torch.device = "cpu") -> bool:
+    """Whether a piece of work draws at random on a device, whose random state is left as it was.
+
+    Args:
+        work: Is done once.
+        device: Where it runs.
+    """
+    with drawn_from(0, device):
+        generator = _default_generator(torch.device(device))
+        before = generator.get_state()
+        work()
+        return not torch.equal(generator.get_state(), before)
 
 
 def drop_path(x: Tensor, probability: float) -> Tensor:

@@ -56,6 +56,11 @@ class MixedCell(nn.Module):
             )
         self._fusible = n_inputs == 1 and fusible(list(self.edges))
 
+    @property
+    def reads_progress(self) -> bool:
+        """Whether an edge hangs on how far the search is; one that does not say is taken to."""
+        return any(getattr(edge, "reads_progress", True) for edge in self.edges)
+
     def forward(
         self, inputs: Sequence[Tensor], mixing: Sequence[EdgeMixing], edge_weights: Sequence[Tensor] | None
     ) -> list[Tensor]:

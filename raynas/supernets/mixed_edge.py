@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,8 @@ class MixedEdge(nn.Module):
     Args:
         shape: What to build.
     """
+
+    reads_progress: ClassVar[bool] = False
 
     def __init__(self, shape: EdgeShape) -> None:
         super().__init__()

@@ -25,6 +25,11 @@ class Supernet(nn.Module):
     def n_cells(self) -> Mapping[str, int]:
         """For each kind of cell, how many there are."""
 
+    @property
+    def reads_progress(self) -> bool:
+        """Whether the logits hang on ``Mixing.progress``; one that does not say is taken to."""
+        return True
+
     @abstractmethod
     def forward(self, images: Tensor, mixing: Mixing) -> Tensor:
         """``(n, in_channels, H, W)`` images to ``(n, n_classes)`` logits."""

@@ -11,6 +11,7 @@ import torch
 from raynas.benchmarks import open_table
 from raynas.data.device import resident
 from raynas.differentiable.bilevel import Bilevel
+from raynas.differentiable.cuda_graphs import cuda_graphs
 from raynas.differentiable.deciding import Decider
 from raynas.differentiable.derivation import derived
 from raynas.differentiable.schedule import Progress
@@ -64,6 +65,7 @@ class Searching:
             precision=settings.precision,
             max_batches=settings.max_batches,
             eval_batch_size=settings.eval_batch_size,
+            capturer=cuda_graphs(trial.device) if settings.cuda_graphs else None,
         )
         self._decider = Decider(self._method, self._bilevel, trial.seed)
         if trial.table is not None:

@@ -1,7 +1,8 @@
 """Seconds of one alpha-step and one w-step, and peak memory, of raynas against a plain eager implementation.
 
     python scripts/benchmarks/differentiable_steps.py [--space nas_bench_201 darts_s5]
-        [--method darts a2m na pc_darts] [--device cpu] [--batch-size 64] [--channels 16] [--steps 3] ...
+        [--method darts a2m na pc_darts] [--device cpu] [--batch-size 64] [--channels 16] [--steps 3]
+        [--cuda-graphs] ...
 
 The baseline is ``textbook_supernets.py`` beside this file; A2M's four gradients and NA's ten neighbors are
 taken one after another there. Both sides get the same batch, already on the device, and take their steps in
@@ -29,6 +30,7 @@ from raynas.data.images import UNCHANGED
 from raynas.differentiable.arch_gradient.a2m import A2M
 from raynas.differentiable.arch_gradient.neighborhood import Neighborhood
 from raynas.differentiable.bilevel import Bilevel
+from raynas.differentiable.cuda_graphs import cuda_graphs
 from raynas.differentiable.losses import Tally
 from raynas.differentiable.method import Method
 from raynas.differentiable.mixed_op.partial_channels import PartialChannels
@@ -81,7 +83,8 @@ def ours(space_name: str, method: str, images: Tensor, labels: Tensor, arguments
         torch.zeros(8, 3, 32, 32, dtype=torch.uint8, device=images.device), labels[:8], one, one
     )
     data = DeviceDataset(split, split, split, 10, UNCHANGED)
-    return Ours(Bilevel(made, supernet, data, seed=0, precision=arguments.precision))
+    capturer = cuda_graphs(arguments.device) if arguments.cuda_graphs else None
+    return Ours(Bilevel(made, supernet, data, seed=0, precision=arguments.precision, capturer=capturer))
 
 
 def textbook(space_name: str, method: str, arguments: argparse.Namespace) -> Textbook:
@@ -121,12 +124,18 @@ def batch_of(arguments: argparse.Namespace, method: str) -> tuple[Tensor, Tensor
     return images, torch.randint(10, (size,), generator=generator).to(arguments.device)
 
 
+def n_warm_up(arguments: argparse.Namespace) -> int:
+    """Pairs of steps that do not count; a graph is captured in the fourth."""
+    return 5 if arguments.cuda_graphs else 1
+
+
 def memory(space: str, method: str, side: str, arguments: argparse.Namespace) -> float:
-    """The peak over two pairs of steps, in a process of its own."""
+    """The peak over the warm-up and one more pair of steps, in a process of its own."""
     flags = [
         f"--{name.replace('_', '-')}={getattr(arguments, name)}"
         for name in ("device", "batch_size", "channels", "cells", "layers", "threads", "precision")
     ]
+    flags += ["--cuda-graphs"] if arguments.cuda_graphs else []
     command = [sys.executable, __file__, "--space", space, "--method", method, "--only", side, *flags]
     return float(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
 
@@ -140,7 +149,7 @@ def measure_memory(space: str, method: str, side: str, arguments: argparse.Names
     )
     if images.is_cuda:
         torch.cuda.reset_peak_memory_stats()
-    for _ in range(2):
+    for _ in range(n_warm_up(arguments) + 1):
         made.alpha_step(images, labels)
         made.weight_step(images, labels)
     return peak_mb(arguments.device)
@@ -156,10 +165,10 @@ def compare(space: str, method: str, arguments: argparse.Namespace) -> str:
     if weights[0] != weights[1]:
         raise RuntimeError(f"the two networks have {weights} weights; they are not the same network")
     seconds: dict[str, dict[str, list[float]]] = {side: {"alpha": [], "weights": []} for side in sides}
-    for step in range(arguments.steps + 1):
+    for step in range(n_warm_up(arguments) + arguments.steps):
         for side, made in sides.items():
             alpha, weights = timed(made.alpha_step, images, labels), timed(made.weight_step, images, labels)
-            if step:  # the first is warm-up
+            if step >= n_warm_up(arguments):
                 seconds[side]["alpha"].append(alpha)
                 seconds[side]["weights"].append(weights)
     del sides
@@ -187,13 +196,17 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cuda-graphs", action="store_true", help="raynas's passes captured; on a GPU")
     parser.add_argument("--only", choices=["raynas", "textbook"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.cuda_graphs and not arguments.device.startswith("cuda"):
+        parser.error("--cuda-graphs: there are none on a CPU; add --device cuda")
     torch.set_num_threads(arguments.threads)
     if arguments.only:
         print(json.dumps(measure_memory(arguments.space[0], arguments.method[0], arguments.only, arguments)))
         return
-    print(f"{arguments.device}, {arguments.threads} thread(s), {arguments.precision}; seconds of a step, MB")
+    graphs = ", CUDA graphs" if arguments.cuda_graphs else ""
+    print(f"{arguments.device}, {arguments.threads} thread(s), {arguments.precision}{graphs}; s a step, MB")
     print("| space | method | batch | textbook alpha | w | raynas alpha | w | ratio | MB textbook | raynas |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for space in arguments.space:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from raynas.supernets.draws import drawn_from, drop_path
+from raynas.supernets.draws import drawn_from, draws_at_random, drop_path
 
 DEVICES = [
     "cpu",
@@ -38,6 +38,16 @@ def test_a_stream_ends_where_an_error_does():
         torch.randn(3)
         raise KeyError
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_work_that_draws_is_told_from_work_that_does_not_and_leaves_no_trace(device):
+    with drawn_from(3, device):
+        first = torch.randn(2, device=device)
+    with drawn_from(3, device):
+        assert draws_at_random(lambda: torch.rand(2, device=device), device)
+        assert not draws_at_random(lambda: torch.ones(2, device=device), device)
+        assert torch.equal(torch.randn(2, device=device), first)
 
 
 def test_drop_path_drops_whole_images_and_scales_up_the_others():

@@ -236,13 +236,25 @@ def test_the_greedy_decision_grows_the_batches():
     assert search._bilevel._train_batches.batch_size == 16 + 8 * 4
 
 
+def test_cuda_graphs_are_without_effect_on_a_cpu():
+    plain, graphed = (reports(start(f"workload.cuda_graphs={wanted}")) for wanted in ("false", "true"))
+    assert list(map(deterministic, plain)) == list(map(deterministic, graphed))
+
+
+def test_cuda_graphs_are_wanted_or_not():
+    with pytest.raises(ConfigError, match=r"workload\.cuda_graphs: 'often'"):
+        start("workload.cuda_graphs=often")
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("cuda_graphs", ["false", "true"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_it_searches_on_a_gpu(precision):
+def test_it_searches_on_a_gpu(precision, cuda_graphs):
+    settings = (f"workload.precision={precision}", f"workload.cuda_graphs={cuda_graphs}")
     experiment = load_text(
-        CONFIG.replace("max_batches: 2", f"max_batches: 2, precision: {precision}"),
+        CONFIG.replace("max_batches: 2", "max_batches: 5"),
         source="x.yaml",
-        overrides=[override("tune.resources.gpu=1")],
+        overrides=[override(item) for item in ("tune.resources.gpu=1", *settings)],
     )
     found = reports(experiment.workload.start(experiment.trial(Proposal(0, None))))
     assert all(math.isfinite(value) for report in found for value in report.metrics.values())

@@ -86,6 +86,11 @@ class PartialEdge(nn.Module):
         self._stride = shape.stride
         self.edge = build(replace(shape, channels=shape.channels // k))
 
+    @property
+    def reads_progress(self) -> bool:
+        """Whether the operations' edge does; see ``raynas.supernets.mixed_cell.MixedCell``."""
+        return bool(getattr(self.edge, "reads_progress", True))
+
     def forward(self, x: Tensor, mixing: EdgeMixing) -> Tensor | None:
         """``(n, channels, H, W)`` to the same shape, or half the side; None where no operation is left."""
         if not any(mixing.alive):

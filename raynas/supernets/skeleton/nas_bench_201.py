@@ -95,6 +95,10 @@ class _Supernet(Supernet):
     def n_cells(self) -> Mapping[str, int]:
         return {self.layout.kinds[0]: self._n_cells}
 
+    @property
+    def reads_progress(self) -> bool:
+        return any(part.reads_progress for part in self.modules() if isinstance(part, MixedCell))
+
     def forward(self, images: Tensor, mixing: Mixing) -> Tensor:
         kind = self.layout.kinds[0]
         of_cells = iter(edge_mixings(mixing, kind, self._n_cells))
