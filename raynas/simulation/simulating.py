@@ -20,7 +20,8 @@ import numpy as np
 from raynas.config import Experiment
 from raynas.errors import InputError
 from raynas.search.asktell import Failure
-from raynas.search.run import Assignment, Run
+from raynas.search.run import Run
+from raynas.search.standing import Assignment
 from raynas.simulation.cluster import Cluster, Failures
 from raynas.simulation.ledger import Ledger
 from raynas.spaces import get_space

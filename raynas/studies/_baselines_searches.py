@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         Searcher,
         SearcherSpec,
     )
-    from raynas.search.run import Counts
+    from raynas.search.standing import Counts
     from raynas.spaces import Architecture, SearchSpace
 
 PATIENCE = 1000  # proposals in a row, all known already, after which a search has nothing new to say

@@ -8,7 +8,8 @@ from typing import Any
 
 from raynas.errors import InputError
 from raynas.search.asktell import Decision, Failure
-from raynas.search.run import Assignment, Progress, Run
+from raynas.search.run import Run
+from raynas.search.standing import Assignment, Progress
 from raynas.tune.trainable import PROGRESS
 
 

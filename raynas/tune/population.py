@@ -19,8 +19,8 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import PopulationBasedTraining
 
-from raynas.search.run import Assignment
 from raynas.search.scheduler.ray_tune import EPOCH, changed
+from raynas.search.standing import Assignment
 from raynas.search.sweep import Listed, Range, Value
 from raynas.storage import Folder
 from raynas.tune.bridge import Bridge

@@ -21,7 +21,7 @@ from raynas.config import Experiment, with_values
 from raynas.errors import RaynasError
 from raynas.results import RESERVED
 from raynas.search.asktell import Failure, Report
-from raynas.search.run import Assignment, Progress
+from raynas.search.standing import Assignment, Progress
 from raynas.storage import ARTIFACTS, absolute, folder
 from raynas.trial import Diverged, Workload
 

@@ -12,13 +12,14 @@ from raynas.errors import InputError
 from raynas.flatness.aggregator.mean import Mean
 from raynas.journal import MemoryJournal
 from raynas.search.asktell import Decision, Failure, Objective, Report, SearchContext
-from raynas.search.run import Progress, Run
+from raynas.search.run import Run
 from raynas.search.scheduler.fifo import Fifo
 from raynas.search.searcher.evolution_oneshot import EvolutionOneshot
 from raynas.search.searcher.for_each import ForEach
 from raynas.search.searcher.neighborhood import Neighborhood
 from raynas.search.searcher.random_search import RandomSearch
 from raynas.search.searcher.regularized_evolution import RegularizedEvolution
+from raynas.search.standing import Progress
 from raynas.search.sweep import Listed
 from raynas.spaces import get_space
 

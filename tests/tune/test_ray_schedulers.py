@@ -14,9 +14,10 @@ from raynas import journal, results
 from raynas.config import load_text
 from raynas.errors import InputError
 from raynas.search.asktell import Objective, Report, SearchContext
-from raynas.search.run import Progress, Run
+from raynas.search.run import Run
 from raynas.search.scheduler.ray_tune import NAMES, REFUSED, RayTune
 from raynas.search.searcher.random_search import RandomSearch
+from raynas.search.standing import Progress
 from raynas.spaces import get_space
 from raynas.storage import LocalFolder
 from raynas.tune import running
