@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import ray
 
-from raynas import journal, results
+from raynas import results
 from raynas.config import load_text, override
 from raynas.search.run import Run
 from raynas.storage import LocalFolder
@@ -53,41 +50,5 @@ def content() -> Callable[[LocalFolder], Any]:
     def made(folder: LocalFolder) -> Any:
         frame = results.of_run(folder)
         return frame.drop(columns=["run", "time", "cost_s", "pid"], errors="ignore")
-
-    return made
-
-
-@pytest.fixture
-def wait_for() -> Callable[[Path, int], None]:
-    """Waits until a journal has that many lines."""
-
-    def made(folder: Path, lines: int) -> None:
-        ends_at = time.monotonic() + 180
-        while time.monotonic() < ends_at:
-            path = folder / journal.FILE
-            if path.exists() and path.read_bytes().count(b"\n") >= lines:
-                return
-            time.sleep(0.02)
-        raise AssertionError(
-            f"no {lines} lines in three minutes: {path.read_bytes() if path.exists() else None!r}"
-        )
-
-    return made
-
-
-@pytest.fixture
-def kill_tree() -> Callable[[int], None]:
-    """Kills a process and all that it started, as when a machine goes down."""
-
-    def made(pid: int) -> None:
-        assert pid != os.getpid()
-        parent = psutil.Process(pid)
-        family = [parent, *parent.children(recursive=True)]
-        for process in family:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        psutil.wait_procs(family, timeout=20)
 
     return made

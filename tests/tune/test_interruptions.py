@@ -6,7 +6,7 @@ import signal
 
 import pandas as pd
 import pytest
-from drivers import start
+from drivers import Driven, lines, start
 
 from raynas import journal, results
 from raynas.config import load_text, to_yaml
@@ -23,6 +23,13 @@ searcher: {name: neighborhood, base: {name: regularized_evolution, n_proposals: 
 report: {metric: valid_accuracy_pct}
 """
 
+SLOW = """\
+search_space: nas_bench_201
+workload: {{name: "toy:Instant", epochs: {epochs}, epoch_s: {epoch_s}}}
+searcher: {{name: random_search, n_proposals: {n}}}
+report: {{metric: valid_accuracy_pct}}
+"""
+
 
 def finished(records: list[dict]) -> dict[int, float]:
     return {
@@ -32,39 +39,19 @@ def finished(records: list[dict]) -> dict[int, float]:
     }
 
 
-def test_a_run_killed_again_and_again_ends_as_an_uninterrupted_one(
-    run, content, tmp_path, wait_for, kill_tree
-):
+def test_a_run_killed_again_and_again_ends_as_an_uninterrupted_one(run, content, tmp_path):
     whole, reference = run(text=TEXT, name="whole")
-    config = tmp_path / "killed.yaml"
-    config.write_text(TEXT)
-    folder = tmp_path / "runs" / "hit"
-    lines, done = 0, {}
+    hit = Driven(tmp_path, TEXT)
+    records, done = [], {}
     for kill_after in (3, 14, 40):
-        lines += kill_after
-        arguments = (
-            ["resume", str(folder)]
-            if done or folder.exists()
-            else ["run", str(config), "--name", "hit", "--storage", str(tmp_path / "runs")]
-        )
-        driver = start(*arguments)
-        try:
-            wait_for(folder, lines)
-        finally:
-            kill_tree(driver.pid)
-        driver.communicate()
-        records = journal.read(LocalFolder(folder))
+        records = hit.kill(lines(len(records) + kill_after))
         assert done.items() <= finished(records).items()
         done = finished(records)
-        lines = len(records)
-        results.of_run(LocalFolder(folder))  # readable at any time
-    driver = start("resume", str(folder))
-    output, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 0, output.decode()
-    assert str(whole.best.architecture) in output.decode()
+        results.of_run(hit.folder)  # readable at any time
+    assert str(whole.best.architecture) in hit.end()
 
-    pd.testing.assert_frame_equal(content(reference), content(LocalFolder(folder)))
-    records = journal.read(LocalFolder(folder))
+    pd.testing.assert_frame_equal(content(reference), content(hit.folder))
+    records = journal.read(hit.folder)
     ends = [record["id"] for record in records if record["kind"] == "report" and record["done"]]
     assert len(ends) == len(set(ends)) == whole.counts.unique
     proposals = [record for record in records if record["kind"] == "proposal"]
@@ -75,26 +62,12 @@ def test_a_run_killed_again_and_again_ends_as_an_uninterrupted_one(
     assert len(scores) == len(set(scores)) == 4
 
 
-def test_an_unfinished_trial_goes_on_from_its_last_checkpoint(tmp_path, wait_for, kill_tree):
-    config = tmp_path / "slow.yaml"
-    config.write_text(
-        "search_space: nas_bench_201\n"
-        'workload: {name: "toy:Instant", epochs: 12, epoch_s: 0.25}\n'
-        "searcher: {name: random_search, n_proposals: 1}\n"
-        "report: {metric: valid_accuracy_pct}\n"
-    )
-    folder = tmp_path / "runs" / "slow"
-    driver = start("run", str(config), "--name", "slow", "--storage", str(tmp_path / "runs"))
-    try:
-        wait_for(folder, 3 + 2 * 6)
-    finally:
-        kill_tree(driver.pid)
-    before = journal.read(LocalFolder(folder))
+def test_an_unfinished_trial_goes_on_from_its_last_checkpoint(tmp_path):
+    slow = Driven(tmp_path, SLOW.format(epochs=12, epoch_s=0.25, n=1))
+    before = slow.kill(lines(3 + 2 * 6))
     saved = max(record["epoch"] for record in before if record["kind"] == "checkpoint")
-    driver = start("resume", str(folder))
-    output, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 0, output.decode()
-    after = journal.read(LocalFolder(folder))[len(before) :]
+    slow.end()
+    after = journal.read(slow.folder)[len(before) :]
     pids = {record["metrics"]["pid"] for record in after if record["kind"] == "report"}
     trained = [record["epoch"] for record in after if record["kind"] == "report"]
     assert saved >= 5
@@ -102,7 +75,7 @@ def test_an_unfinished_trial_goes_on_from_its_last_checkpoint(tmp_path, wait_for
     # epochs up to the checkpoint are not trained again, so they cannot be checkpointed again
     assert min(record["epoch"] for record in after if record["kind"] == "checkpoint") > saved
     assert trained[-1] == 12
-    assert not list(folder.rglob("state.pt"))
+    assert not list(slow.folder.path.rglob("state.pt"))
 
 
 def test_a_second_driver_of_a_run_is_refused(tmp_path):
@@ -121,18 +94,10 @@ def test_a_second_driver_of_a_run_is_refused(tmp_path):
     assert b"Traceback" not in output
 
 
-def test_a_termination_signal_ends_a_run_as_ctrl_c_does(tmp_path, wait_for):
-    config = tmp_path / "slow.yaml"
-    config.write_text(
-        "search_space: nas_bench_201\n"
-        'workload: {name: "toy:Instant", epochs: 100, epoch_s: 0.2}\n'
-        "searcher: {name: random_search, n_proposals: 2}\n"
-        "report: {metric: valid_accuracy_pct}\n"
-    )
-    folder = tmp_path / "runs" / "slow"
-    driver = start("run", str(config), "--name", "slow", "--storage", str(tmp_path / "runs"))
-    wait_for(folder, 6)
-    driver.send_signal(signal.SIGTERM)
-    output, _ = driver.communicate(timeout=60)
+def test_a_termination_signal_ends_a_run_as_ctrl_c_does(tmp_path):
+    slow = Driven(tmp_path, SLOW.format(epochs=100, epoch_s=0.2, n=2))
+    with slow.driver(lines(6)) as driver:
+        driver.send_signal(signal.SIGTERM)
+        output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130
     assert b"nothing is lost: go on with 'raynas resume" in output

@@ -6,7 +6,7 @@ import pickle
 
 import pandas as pd
 import pytest
-from drivers import start
+from drivers import Driven, lines
 from pyarrow import fs
 from ray.tune.result import DONE
 
@@ -14,8 +14,8 @@ from raynas import journal
 from raynas.cli import outcome
 from raynas.config import load_text
 from raynas.config.stored import experiment_of
-from raynas.search.run import Assignment
-from raynas.storage import LocalFolder, RemoteFolder
+from raynas.search.standing import Assignment
+from raynas.storage import RemoteFolder
 from raynas.tune import trainable
 
 pytestmark = pytest.mark.ray
@@ -85,35 +85,21 @@ report: {metric: subnet_score}
 
 
 @pytest.mark.parametrize("kill_at", [9, 60], ids=["while it trains", "while it searches"])
-def test_a_run_of_two_stages_killed_in_either_ends_as_an_uninterrupted_one(
-    run, content, tmp_path, wait_for, kill_tree, kill_at
-):
+def test_a_run_of_two_stages_killed_in_either_ends_as_an_uninterrupted_one(run, content, tmp_path, kill_at):
     whole, reference = run(text=DIGITS, name="whole")
-    config = tmp_path / "killed.yaml"
-    config.write_text(DIGITS)
-    folder = tmp_path / "runs" / "hit"
-    driver = start("run", str(config), "--name", "hit", "--storage", str(tmp_path / "runs"))
-    try:
-        wait_for(folder, kill_at)
-    finally:
-        kill_tree(driver.pid)
-    driver.communicate()
-    killed = journal.read(LocalFolder(folder))
+    hit = Driven(tmp_path, DIGITS)
+    killed = hit.kill(lines(kill_at))
     stages = {record["id"] for record in killed if record["kind"] == "proposal"}
     assert (stages == {0}) == (kill_at == 9)
     assert not any(record["kind"] == "end" for record in killed)
-    driver = start("resume", str(folder))
-    output, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 0, output.decode()
-    assert str(whole.best.architecture) in output.decode()
-    expected, found = (
-        content(place).drop(columns="peak_memory_mb") for place in (reference, LocalFolder(folder))
-    )
+    assert str(whole.best.architecture) in hit.end()
+    expected, found = (content(place).drop(columns="peak_memory_mb") for place in (reference, hit.folder))
     pd.testing.assert_frame_equal(expected, found)
-    records = journal.read(LocalFolder(folder))
+    records = journal.read(hit.folder)
     ends = [record["id"] for record in records if record["kind"] == "report" and record["done"]]
     assert sorted(ends) == list(range(25))
-    assert {path.name for path in (folder / "artifacts" / "0").iterdir()} == {"about.json", "weights.pt"}
+    made = {path.name for path in (hit.folder.path / "artifacts" / "0").iterdir()}
+    assert made == {"about.json", "weights.pt"}
 
 
 @pytest.mark.parametrize(

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import pickle
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from drivers import start
+from drivers import Driven
 
 from raynas import journal, results
 from raynas.search.asktell import Objective, Report, SearchContext
-from raynas.search.run import Assignment, Progress, Run
+from raynas.search.run import Run
 from raynas.search.scheduler.ray_tune import RayTune
 from raynas.search.searcher.sweep import Sweep
+from raynas.search.standing import Assignment, Progress
 from raynas.search.sweep import ranges
 from raynas.spaces import get_space
 from raynas.storage import LocalFolder
@@ -293,30 +293,13 @@ def last_value(facts: list[dict], key: int) -> float:
     return [fact["config"][RATE] for fact in facts if fact["id"] == key][-1]
 
 
-def test_a_run_killed_after_an_exploit_goes_on_with_its_values_from_its_checkpoint(tmp_path, kill_tree):
-    config = tmp_path / "slow.yaml"
-    config.write_text(TEXT.replace("epochs: 12", "epochs: 12, epoch_s: 0.2"))
-    folder = LocalFolder(tmp_path / "runs" / "hit")
-    driver = start("run", str(config), "--name", "hit", "--storage", str(tmp_path / "runs"))
-    try:
-        ends_at = time.monotonic() + 200
-        while (
-            not (folder.path / journal.FILE).exists()
-            or b'"exploit"' not in (folder.path / journal.FILE).read_bytes()
-        ):
-            assert time.monotonic() < ends_at
-            time.sleep(0.02)
-    finally:
-        kill_tree(driver.pid)
-    driver.communicate()
-    before = journal.read(folder)
-    driver = start("resume", str(folder.path))
-    output, _ = driver.communicate(timeout=240)
-    assert driver.returncode == 0, output.decode()
-    assert b"pbt starts afresh" in output
-    after = journal.read(folder)
+def test_a_run_killed_after_an_exploit_goes_on_with_its_values_from_its_checkpoint(tmp_path):
+    hit = Driven(tmp_path, TEXT.replace("epochs: 12", "epochs: 12, epoch_s: 0.2"))
+    before = hit.kill(lambda content: b'"exploit"' in content)
+    assert "pbt starts afresh" in hit.end()
+    after = journal.read(hit.folder)
     assert after[: len(before)] == before
-    assert_levels_tell_by_which_rates_they_were_reached(folder)
+    assert_levels_tell_by_which_rates_they_were_reached(hit.folder)
     # one that was being written as the driver was killed is in no journal
     named = {record.get("path", record.get("checkpoint")) for record in after} - {None}
-    assert not [path for path in named if (folder.path / path).exists()]
+    assert not [path for path in named if (hit.folder.path / path).exists()]

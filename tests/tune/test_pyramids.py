@@ -6,7 +6,7 @@ import random
 
 import pandas as pd
 import pytest
-from drivers import start
+from drivers import Driven, lines
 
 from raynas import journal
 from raynas.config import load_text
@@ -38,9 +38,7 @@ def reference(two_cpus, tmp_path, content):
     return made, seen, content(folder), folder
 
 
-def test_a_pyramid_survives_whatever_dies_and_paused_trials_hold_nothing(
-    reference, tmp_path, content, wait_for, kill_tree
-):
+def test_a_pyramid_survives_whatever_dies_and_paused_trials_hold_nothing(reference, tmp_path, content):
     made, seen, frame, whole = reference
     last = frame.drop_duplicates("proposal", keep="last")
     assert last["epoch"].value_counts().to_dict() == {1: 20, 2: 10, 4: 5, 8: 5}
@@ -49,28 +47,15 @@ def test_a_pyramid_survives_whatever_dies_and_paused_trials_hold_nothing(
     assert max(crowded) <= 3, "two train, and one may just have been told to pause"
     assert not list(whole.path.rglob("state.pt")), "no checkpoint is kept of what will never go on"
 
-    config = tmp_path / "killed.yaml"
-    config.write_text(TEXT.replace("epoch_s: 0.01", f'epoch_s: 0.01, kill_once: "{tmp_path}/killed"'))
-    folder = tmp_path / "runs" / "hit"
-    lines, moments = 0, random.Random(4)
-    arguments = ["run", str(config), "--name", "hit", "--storage", str(tmp_path / "runs")]
+    hit = Driven(tmp_path, TEXT.replace("epoch_s: 0.01", f'epoch_s: 0.01, kill_once: "{tmp_path}/killed"'))
+    records, moments = [], random.Random(4)
     for _ in range(2):
-        lines += moments.randrange(20, 120)
-        driver = start(*arguments)
-        try:
-            wait_for(folder, lines)
-        finally:
-            kill_tree(driver.pid)
-        driver.communicate()
-        arguments = ["resume", str(folder)]
-        lines = len(journal.read(LocalFolder(folder)))
-    driver = start(*arguments)
-    output, _ = driver.communicate(timeout=120)
-    assert driver.returncode == 0, output.decode()
+        records = hit.kill(lines(len(records) + moments.randrange(20, 120)))
+    output = hit.end()
     assert (tmp_path / "killed").exists(), "a worker died, too"
-    pd.testing.assert_frame_equal(content(LocalFolder(folder)), frame)
-    assert str(made.best.architecture) in output.decode()
-    records = journal.read(LocalFolder(folder))
+    pd.testing.assert_frame_equal(content(hit.folder), frame)
+    assert str(made.best.architecture) in output
+    records = journal.read(hit.folder)
     epochs = [(record["id"], record["epoch"]) for record in records if record["kind"] == "report"]
     assert len(epochs) == len(set(epochs))
     promotions = sorted(record["id"] for record in records if record["kind"] == "resume")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 import torch
-from drivers import start
+from drivers import Driven, lines
 
 from raynas import journal
 from raynas.storage import LocalFolder
@@ -39,25 +39,13 @@ def alphas(folder: LocalFolder) -> dict[int, dict[str, torch.Tensor]]:
     return {key: state["bilevel"]["arch"]["alpha"] for key, state in states.items()}
 
 
-def test_a_sweep_killed_in_the_middle_ends_with_the_alphas_of_a_whole_one(
-    run, content, tmp_path, wait_for, kill_tree
-):
+def test_a_sweep_killed_in_the_middle_ends_with_the_alphas_of_a_whole_one(run, content, tmp_path):
     whole, reference = run(text=TEXT, name="whole")
-    config = tmp_path / "killed.yaml"
-    config.write_text(TEXT)
-    folder = tmp_path / "runs" / "hit"
-    driver = start("run", str(config), "--name", "hit", "--storage", str(tmp_path / "runs"))
-    try:
-        wait_for(folder, 9)  # the first trials are under way
-    finally:
-        kill_tree(driver.pid)
-    driver.communicate()
-    killed = journal.read(LocalFolder(folder))
+    hit = Driven(tmp_path, TEXT)
+    killed = hit.kill(lines(9))  # the first trials are under way
     assert not any(record["kind"] == "end" for record in killed)
-    driver = start("resume", str(folder))
-    output, _ = driver.communicate(timeout=240)
-    assert driver.returncode == 0, output.decode()
-    found = LocalFolder(folder)
+    hit.end()
+    found = hit.folder
     drop = ["peak_memory_mb"]
     pd.testing.assert_frame_equal(content(reference).drop(columns=drop), content(found).drop(columns=drop))
     expected, ended = alphas(reference), alphas(found)
