@@ -57,7 +57,8 @@ def check(experiment: Experiment, *, here: bool) -> Iterator[tuple[KeyPath, str]
             yield ("method",), "is missing; the workload needs one, such as method: {} for DARTS"
         else:
             yield from _ask("method", experiment.method, space)
-            yield from _ask("workload", experiment.workload, experiment.method, method="method_problems")
+            asked = experiment.method, experiment.report.metric
+            yield from _ask("workload", experiment.workload, *asked, method="method_problems")
             if (width := getattr(experiment.workload, "width", None)) is not None:
                 yield from _ask("method", experiment.method, width(space) or 0, method="width_problems")
     elif experiment.method is not None:

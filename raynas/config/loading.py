@@ -118,8 +118,9 @@ def _build(document: Document, overrides: Sequence[Override], *, smoke: bool, he
     overrides = list(overrides)
     if smoke and isinstance(data.get("smoke"), dict):
         overrides[:0] = _smoke_overrides(data["smoke"])
-    for item in overrides:
-        _set(data, item)
+    for at, item in enumerate(overrides):
+        overrides[at] = _in_sweep(item, data.get("sweep"))
+        _set(data, overrides[at])
     if isinstance(space := data.get("search_space"), str):
         with contextlib.suppress(InputError):  # of a file that is not there; check says so
             data["search_space"] = assets.from_anywhere("search_spaces", space)
@@ -161,6 +162,17 @@ def _sweep_problems(
             else:
                 messages = [message for _, message in check(swept, here=False) if message not in known]
             yield from ((place, f"{value}: {message}") for message in messages)
+
+
+def _in_sweep(item: Override, sweep: Any) -> Override:
+    """The keys of a sweep are dotted paths: what reads like several keys below it is one."""
+    outermost, *rest = item.path
+    if outermost != "sweep" or not rest:
+        return item
+    whole = len(rest) if isinstance(item.value, Mapping) else max(1, len(rest) - 1)  # a range is a mapping
+    known = sweep if isinstance(sweep, Mapping) else {}
+    n = next((n for n in range(len(rest), 0, -1) if _dotted(tuple(rest[:n])) in known), whole)
+    return dataclasses.replace(item, path=("sweep", _dotted(tuple(rest[:n])), *rest[n:]))
 
 
 def _set(data: dict[str, Any], item: Override) -> None:

@@ -6,6 +6,9 @@ import dataclasses
 from typing import Any
 
 from raynas.config.experiment import Experiment
+from raynas.lookup import available
+from raynas.spaces import get_space
+from raynas.supernets.skeleton import SKELETONS, customary
 
 # Counts have the same names in every component, so one table of ceilings serves all of them.
 CEILINGS = {
@@ -18,6 +21,7 @@ CEILINGS = {
     "n_crossover": 1,
     "generations": 2,
     "epochs": 2,
+    "warmup_epochs": 1,
     "max_batches": 4,
     "n_images": 128,
     "n_valid": 128,
@@ -32,13 +36,16 @@ DROPPED = frozenset({"stop_after"})
 
 
 def shrink(experiment: Experiment) -> Experiment:
-    """The experiment with every count at or below its ceiling; a count that is None becomes the ceiling."""
-    shrunk = _shrink(experiment)
+    """The experiment with every count at or below its ceiling.
+
+    A count that is None becomes the ceiling; a skeleton that is None the customary one, so that it shrinks.
+    """
+    shrunk = _shrink(experiment, get_space(experiment.search_space).kind)
     assert isinstance(shrunk, Experiment)
     return shrunk
 
 
-def _shrink(value: Any) -> Any:
+def _shrink(value: Any, kind: str) -> Any:
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     changed = {}
@@ -47,8 +54,10 @@ def _shrink(value: Any) -> Any:
         ceiling = CEILINGS.get(field.name)
         if field.name in DROPPED:
             new = None
+        elif field.name == "skeleton" and old is None and kind in available(SKELETONS):
+            new = _shrink(customary(old, kind), kind)
         elif ceiling is None:
-            new = _shrink(old)
+            new = _shrink(old, kind)
         else:
             new = ceiling if old is None else min(old, ceiling)
         if new is not old and new != old:

@@ -13,6 +13,8 @@ from raynas.flatness.aggregator.variance import Variance
 from raynas.search.asktell import Objective
 from raynas.search.searcher.neighborhood import Neighborhood
 from raynas.search.searcher.random_search import RandomSearch
+from raynas.supernets.skeleton.darts import Darts
+from raynas.supernets.skeleton.nas_bench_201 import NasBench201
 from raynas.workloads.train_architecture import TrainArchitecture
 
 BASE = """\
@@ -137,6 +139,13 @@ def test_smoke_makes_every_count_small_and_leaves_the_rest():
     assert small.workload.epochs <= 2
     assert small.searcher.d == large.searcher.d
     assert small.report == large.report
+
+
+@pytest.mark.parametrize(
+    ("name", "small"), [("a2m_nb201", NasBench201(4, cells=1)), ("pc_darts", Darts(4, layers=3))]
+)
+def test_smoke_shrinks_a_network_that_is_put_together_by_custom(name, small):
+    assert load(name, smoke=True, here=False).workload.skeleton == small
 
 
 def test_smoke_values_of_a_file_take_effect_and_the_command_line_has_the_last_word(tmp_path):
@@ -380,6 +389,22 @@ report: {metric: valid_accuracy_pct}
 """
 
 
+@pytest.mark.parametrize(
+    "given",
+    ["sweep.method.weights.lr={grid: [0.3]}", "sweep.method.weights.lr.grid=[0.3]"],
+)
+def test_an_override_reaches_a_swept_key_by_its_dotted_path(given):
+    overrides = [
+        override(given),
+        override("sweep.method.weights.lr.grid.0=0.4"),
+        override("sweep.seed.grid.1=7"),
+    ]
+    swept = load_text(SWEEP, source="x.yaml", overrides=overrides).sweep
+    assert swept == {"method.weights.lr": {"grid": [0.4]}, "seed": {"grid": [0, 7]}}
+    bare = SWEEP.replace("  method.weights.lr: {grid: [0.1, 0.2]}\n", "")
+    assert load_text(bare, source="x.yaml", overrides=overrides).sweep == swept
+
+
 def test_swept_values_take_the_place_of_the_configurations():
     experiment = load_text(SWEEP, source="x.yaml")
     swept = with_values(experiment, {"method.weights.lr": 0.2, "seed": 1})
@@ -426,6 +451,35 @@ def test_swept_values_take_the_place_of_the_configurations():
             "3 does not divide the 16",
         ),
         (("{epochs: 3,", "{arch_gradient: frozen, arch_regularizer: beta,"), "has nothing to act on"),
+        (
+            ("{epochs: 3,", "{relaxation: gumbel, mixing_perturbation: random,"),
+            "method.mixing_perturbation: random moves the weights of all operations",
+        ),
+        (
+            ("{epochs: 3,", "{stopping: best_validation_loss, decision: [perturbation],"),
+            "method.stopping: perturbation decides after the last epoch",
+        ),
+        (("{epochs: 3,", "{epochs: 3, warmup_epochs: 3,"), "method.warmup_epochs: in all 3 epochs"),
+        (("{epochs: 3,", "{decision: [stages],"), "method.decision.0.epochs: a stage that ends after 50"),
+        (
+            ("{epochs: 3,", "{decision: [{name: stages, epochs: [2], k: [2]}],"),
+            "method.decision.0.k: no edge has partial channels to widen",
+        ),
+        (
+            (
+                "{epochs: 3,",
+                "{mixed_op: [partial_channels], decision: [{name: stages, epochs: [2], k: [8]}],",
+            ),
+            "method.decision.0.k: 8 is more than partial_channels' 4",
+        ),
+        (
+            (
+                "{epochs: 3,",
+                "{mixed_op: [partial_channels], decision: [{name: stages, epochs: [2], k: [3]}],",
+            ),
+            "method.decision.0.k: 3 does not divide the 16",
+        ),
+        (("valid_accuracy_pct", "hessian_eigenvalue"), "workload.hessian_every: is missing"),
     ],
 )
 def test_a_search_or_a_sweep_that_cannot_work_is_refused_in_words(change, message):
