@@ -108,7 +108,23 @@ class Builder:
         kind = _dataclass_of(hint)
         if kind is not None and not (data is None and _optional(hint)):
             return self._dataclass(kind, data, path)
+        if len(kinds := _dataclasses_of(hint)) > 1 and not (data is None and _optional(hint)):
+            return self._one_of(kinds, hint, data, path)
         return self._plain(hint, data, path)
+
+    def _one_of(self, kinds: list[type[Any]], hint: Any, data: Any, path: KeyPath) -> Any:
+        """One of several dataclasses, told apart by their keys, or a plain value."""
+        if not isinstance(data, Mapping):
+            rest = tuple(part for part in get_args(hint) if part not in kinds)
+            return self._plain(Union[rest], data, path)  # noqa: UP007 - its parts are known at run time only
+        chosen = next((kind for kind in kinds if set(data) & set(_fields(kind))), None)
+        if chosen is not None:
+            return self._dataclass(chosen, data, path)
+        keys = [key for kind in kinds for key in _fields(kind)]
+        near = suggestion(str(next(iter(data), "")), keys)
+        return self._refuse(
+            path, f"{_show(dict(data))} has no key that is known{near} Give {', '.join(keys)}"
+        )
 
     def _components(self, slot: Slot, data: Any, path: KeyPath) -> Any:
         if not isinstance(data, list):
@@ -203,6 +219,12 @@ def _dataclass_of(hint: Any) -> type[Any] | None:
     parts = [part for part in get_args(hint) if part is not type(None)] if _optional(hint) else [hint]
     kind = parts[0] if len(parts) == 1 else None
     return kind if isinstance(kind, type) and dataclasses.is_dataclass(kind) else None
+
+
+def _dataclasses_of(hint: Any) -> list[type[Any]]:
+    """The dataclasses that a union names beside others."""
+    parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else ()
+    return [part for part in parts if isinstance(part, type) and dataclasses.is_dataclass(part)]
 
 
 def _optional(hint: Any) -> bool:

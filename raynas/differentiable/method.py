@@ -187,7 +187,16 @@ class Method:
         for path, component in self.components():
             for name, message in getattr(component, "problems", lambda space: ())(space):
                 yield f"{path}.{name}", message
+            for name, message in getattr(component, "method_problems", lambda method: ())(self):
+                yield f"{path}.{name}", message
+        if self.warmup_epochs >= self.epochs:
+            yield (
+                "warmup_epochs",
+                f"in all {self.epochs} epochs the architecture parameters would rest; give fewer than epochs,"
+                " or arch_gradient: frozen",
+            )
         yield from self._mismatches()
+        yield from self._skipped(space)
         names = {type(component).__name__ for component in self.mixed_op}
         if len(names) < len(self.mixed_op):
             yield "mixed_op", "wraps the edges twice in the same; name each wrapper once"
@@ -200,12 +209,18 @@ class Method:
     def _mismatches(self) -> Iterator[tuple[str, str]]:
         """Components that cannot work together; each says of itself what it needs and what it lacks."""
         relaxed = f"relaxation {_named('relaxation', self.relaxation)}"
-        moving, path = self.arch_gradient, "arch_gradient"
-        while moving is not None:
-            if getattr(moving, "moves_mixing", False) and not getattr(self.relaxation, "computes_all", True):
-                name = _named("arch_gradient", moving)
-                yield path, f"{name} moves the weights of all operations, {relaxed} computes one; use softmax"
-            moving, path = getattr(moving, "inner", None), f"{path}.inner"
+        for slot in ("arch_gradient", "mixing_perturbation"):
+            moving, path = getattr(self, slot), slot
+            while moving is not None:
+                if getattr(moving, "moves_mixing", False) and not getattr(
+                    self.relaxation, "computes_all", True
+                ):
+                    name = _named(slot, moving)
+                    yield (
+                        path,
+                        f"{name} moves the weights of all operations, {relaxed} computes one; use softmax",
+                    )
+                moving, path = getattr(moving, "inner", None), f"{path}.inner"
         twice = getattr(self.relaxation, "twice_differentiable", True)
         if getattr(self.stopping, "needs_second_derivatives", False) and not twice:
             name = _named("stopping", self.stopping)
@@ -213,6 +228,19 @@ class Method:
                 "stopping",
                 f"{name} takes second derivatives, {relaxed} has first ones only; use softmax",
             )
+
+    def _skipped(self, space: SearchSpace) -> Iterator[tuple[str, str]]:
+        """Decisions after the last epoch, which a search that is ended before does not come to."""
+        if self.stopping is None or not self.decision:
+            return
+        from raynas.supernets.layout import Layout  # loads torch
+
+        layout = Layout(space)
+        for decision in self.decision:
+            if decision.tuning_epochs(layout):
+                name = _named("decision", decision)
+                yield "stopping", f"{name} decides after the last epoch; leave one of the two out"
+                return
 
     def width_problems(self, channels: int) -> Iterator[tuple[str, str]]:
         """What cannot work with cells of a width, as (field, message).

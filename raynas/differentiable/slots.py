@@ -1,6 +1,7 @@
 """What the components of the eight slots do; each is a frozen dataclass whose fields are hyperparameters.
 
-Any component may have ``problems(space) -> Iterator[(field, message)]``: what cannot work in a search space.
+Any component may have ``problems(space) -> Iterator[(field, message)]``: what cannot work in a search space,
+``method_problems(method)``: beside the rest of a search; ``width_problems(channels)``: in cells of a width.
 """
 
 from __future__ import annotations

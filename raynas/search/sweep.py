@@ -94,8 +94,10 @@ def _range(path: str, given: Any) -> Range:
             f"{path}: unknown range '{form}'{suggestion(str(form), list(_FORMS))} "
             f"Give one of {', '.join(_FORMS.values())}"
         )
-    if not isinstance(values, Sequence) or isinstance(values, str) or not values:
+    if not isinstance(values, Sequence) or isinstance(values, str):
         raise ValueError(f"{path}: {values!r} is not a list; give {_FORMS[form]}")
+    if not values:
+        raise ValueError(f"{path}: the list is empty; give {_FORMS[form]}")
     if form == "grid":
         return _listed(path, values)
     if len(values) != 2 or not all(_is_number(value) for value in values):

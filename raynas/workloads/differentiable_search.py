@@ -80,8 +80,13 @@ class DifferentiableSearch:
         """What cannot work in a space, as (field, message)."""
         yield from skeleton_problems(self.skeleton, space.kind)
 
-    def method_problems(self, method: Method) -> Iterator[tuple[str, str]]:
-        """What cannot be measured of a method's searches, as (field, message)."""
+    def method_problems(self, method: Method, metric: str) -> Iterator[tuple[str, str]]:
+        """What cannot be measured of a method's searches, and a metric that is not, as (field, message)."""
+        if metric == "hessian_eigenvalue" and 1 not in (
+            self.hessian_every,
+            getattr(method.stopping, "every", None),
+        ):
+            yield "hessian_every", "has to be 1, so that every epoch reports report.metric, the eigenvalue"
         twice = getattr(method.relaxation, "twice_differentiable", True)
         if self.hessian_every is not None and not twice:
             yield (

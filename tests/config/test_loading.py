@@ -479,7 +479,15 @@ def test_swept_values_take_the_place_of_the_configurations():
             ),
             "method.decision.0.k: 3 does not divide the 16",
         ),
-        (("valid_accuracy_pct", "hessian_eigenvalue"), "workload.hessian_every: is missing"),
+        (
+            ("{epochs: 3,", "{arch_regularizer: {name: beta, weight: {linear: [0, 1], ramp: [0, 1]}},"),
+            "method.arch_regularizer.weight.ramp: unknown key. It takes linear",
+        ),
+        (
+            ("{epochs: 3,", "{arch_regularizer: {name: beta, weight: {liner: [0, 1]}},"),
+            "method.arch_regularizer.weight: {'liner': [0, 1]} has no key that is known; did you mean",
+        ),
+        (("valid_accuracy_pct", "hessian_eigenvalue"), "workload.hessian_every: has to be 1"),
     ],
 )
 def test_a_search_or_a_sweep_that_cannot_work_is_refused_in_words(change, message):

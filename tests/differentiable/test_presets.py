@@ -11,6 +11,7 @@ import torch
 from raynas import assets
 from raynas.config import load, override
 from raynas.differentiable.arch_gradient.frozen import Frozen
+from raynas.differentiable.decision.stages import Stages
 from raynas.search.asktell import Proposal
 from raynas.spaces import get_space
 from raynas.workloads.differentiable_search import DifferentiableSearch
@@ -29,8 +30,14 @@ SMALL = {
 
 def small(name):
     """The preset on digits at a size of seconds; its slots are as they are."""
-    kind = get_space(load(name, here=False).search_space).kind
+    shipped = load(name, here=False)
+    kind = get_space(shipped.search_space).kind
     overrides = [
+        *(
+            f"method.decision.{at}.epochs=[1]"
+            for at, decision in enumerate(shipped.method.decision)
+            if isinstance(decision, Stages)
+        ),
         "dataset=digits",
         "table=null",
         "report.metric=valid_accuracy_pct",

@@ -90,7 +90,7 @@ def test_ranges_are_read_as_they_are_written():
         ({}, "is no range"),
         ({"grid": [1], "uniform": [0, 1]}, "is no range"),
         ({"gird": [1, 2]}, "did you mean 'grid'"),
-        ({"grid": []}, "is not a list"),
+        ({"grid": []}, "the list is empty"),
         ({"grid": "abc"}, "is not a list"),
         ({"grid": [1, 1]}, "holds a value twice"),
         ({"grid": [{"name": "a2m"}]}, "sweep a key below it, such as method.x.name"),

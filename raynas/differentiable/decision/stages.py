@@ -11,16 +11,20 @@ Departure: of the operations kept, one may be part of an architecture (in DARTS 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raynas.differentiable.mixed_op.partial_channels import PartialChannels
 from raynas.differentiable.parameters import logits
 from raynas.differentiable.slots import Moment, Narrowing
 from raynas.supernets.layout import Layout
+
+if TYPE_CHECKING:
+    from raynas.differentiable.method import Method
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,28 @@ class Stages:
                 raise ValueError(f"{name}: {list(given)} does not fall, to 1 or more, from stage to stage")
         if self.warmup < 0:
             raise ValueError(f"warmup: {self.warmup} is negative; give 0 for none")
+
+    def method_problems(self, method: Method) -> Iterator[tuple[str, str]]:
+        """What cannot work beside the rest of a search, as (field, message)."""
+        if self.epochs[-1] >= method.epochs:
+            yield (
+                "epochs",
+                f"a stage that ends after {self.epochs[-1]} has none after it in a search of {method.epochs};"
+                " give fewer, or raise method.epochs",
+            )
+        partial = [part.k for part in method.mixed_op if isinstance(part, PartialChannels) and part.k > 1]
+        if self.k and not partial:
+            yield (
+                "k",
+                "no edge has partial channels to widen; add mixed_op: [partial_channels], or leave it out",
+            )
+        elif self.k and self.k[0] > partial[0]:
+            yield "k", f"{self.k[0]} is more than partial_channels' {partial[0]}; channels can only be added"
+
+    def width_problems(self, channels: int) -> Iterator[tuple[str, str]]:
+        """What cannot work with cells of a width; see ``PartialChannels.width_problems``."""
+        for k in self.k:
+            yield from PartialChannels(k).width_problems(channels)
 
     def tuning_epochs(self, layout: Layout) -> int:
         """See ``raynas.differentiable.slots.Decision``."""

@@ -29,6 +29,7 @@ class Random:
     """
 
     neutral: ClassVar[Mapping[str, Any]] = {"epsilon": 0.0}
+    moves_mixing: ClassVar[bool] = True
 
     epsilon: Coefficient = field(default=Linear((0.03, 0.3)))
 
