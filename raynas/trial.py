@@ -183,7 +183,8 @@ class WorkloadSpec(Protocol):
 
     One whose trials all need what another trial makes first, such as a trained supernet, has an attribute
     ``prelude: WorkloadSpec | None``: a run then begins with one trial of that workload, whose artifacts the
-    others find at ``Trial.supernet``. None: they find there what the experiment's ``supernet`` says.
+    others find at ``Trial.supernet``. None: they find there what the experiment's ``supernet`` says; with a
+    method ``supernet_fingerprint(supernet) -> str`` a run goes on with none but the one that it began with.
 
     One that has a method ``flops_counter(trial) -> Callable[[Architecture], float]`` lets searchers know the
     multiply-adds of a candidate for one image, in millions.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from raynas.data.images import Augmentation, DatasetSpec, ImageDataset, Split
+from raynas.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,12 @@ class DeviceDataset:
 
 
 def on_device(dataset: ImageDataset, device: str) -> DeviceDataset:
-    """A copy of a dataset on a device, ``cpu`` and ``cuda:1`` among them."""
+    """A copy of a dataset on a device, ``cpu`` and ``cuda:1`` among them.
+
+    Raises:
+        InputError: There is no such device.
+    """
+    _require(device)
     shift = torch.tensor(dataset.mean, dtype=torch.float32, device=device)[:, None, None] * dataset.scale
     divisor = torch.tensor(dataset.std, dtype=torch.float32, device=device)[:, None, None] * dataset.scale
 
@@ -94,6 +100,14 @@ def resident(spec: DatasetSpec, device: str) -> DeviceDataset:
         device: As torch writes it.
 
     Raises:
-        InputError: A file is missing, truncated or not what it should be.
+        InputError: A file is missing, truncated or not what it should be, or there is no such device.
     """
     return on_device(spec.load(), device)
+
+
+def _require(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter of a PyTorch that is without CUDA
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise InputError(f"device {device}: PyTorch cannot use it: {reason}; use cpu, or another") from error

@@ -22,6 +22,7 @@ WEIGHTS = "weights.pt"
 DATASETS = "raynas.data.dataset"
 
 _FORMAT = 1
+_COMPONENTS = ("skeleton", "dataset")
 _PLACES = ("root", "path")  # where a dataset's files lie, which differs from machine to machine
 
 
@@ -125,7 +126,7 @@ def read_about(place: Folder | str) -> About:
     except ValueError as error:  # of the text or of its encoding
         raise InputError(f"{name}: is torn or no JSON ({error}); train the supernet again") from error
     fields = {field.name for field in dataclasses.fields(About)}
-    if not isinstance(found, dict) or found.keys() != {"format", *fields}:
+    if not isinstance(found, dict) or found.keys() != {"format", *fields} or not _in_form(found):
         raise InputError(f"{name}: does not describe a supernet; give the directory of a trained one")
     if (version := found.pop("format")) != _FORMAT:
         raise InputError(
@@ -166,6 +167,12 @@ def find(place: Folder | str) -> list[Folder]:
 
 def _holds_one(place: Folder) -> bool:
     return {ABOUT, WEIGHTS} <= set(place.names())
+
+
+def _in_form(found: Mapping[str, Any]) -> bool:
+    """Whether what is more than a word or a number is what it should be."""
+    of_components = all(isinstance(found[name], dict) and "name" in found[name] for name in _COMPONENTS)
+    return of_components and isinstance(found["image_shape"], list)
 
 
 def _in_order(name: str) -> tuple[int, int, str]:

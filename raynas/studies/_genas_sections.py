@@ -49,7 +49,7 @@ def report(
     title = f"GeNAS: supernets of {name}, table {material.table.path.stem}"
     sections = [
         _scores(material, correlations, title),
-        _settings(material, readings, correlations, options),
+        _settings(readings, correlations),
         _combinations(correlations),
         _landscape(landscape, title),
         _subnets(material, readings, correlations, title),
@@ -84,7 +84,7 @@ def _about(material: Material, correlations: Correlations, options: Genas) -> st
         schedule=part.schedule,
         ceiling="" if math.isnan(material.ceiling) else text.CEILING.format(tau=material.ceiling),
         n_images=f"up to {Recalibration.n_images:,}",
-        n_valid="all validation images" if material.n_valid is None else f"{material.n_valid:,} of them",
+        n_valid="all" if material.n_valid is None else f"up to {material.n_valid:,}",
         images=options.images or first.dataset["name"],
         sigma=written(SIGMA),
         alpha=Flatness.alpha,
@@ -112,21 +112,17 @@ def _taus(means: pd.DataFrame) -> str:
     return f"Kendall's tau with test accuracy: {', '.join(said)}."
 
 
-def _settings(
-    material: Material, readings: Sequence[Readings], correlations: Correlations, options: Genas
-) -> Section:
+def _settings(readings: Sequence[Readings], correlations: Correlations) -> Section:
     every = correlations.settings
     shown = [(text.SIGMA, tables.sigma(every)), (text.ALPHA, tables.alpha(every))]
     if (every["table"] == NOISE_TABLE).any():
         shown.append((text.NOISE.format(hessian=_along_hessian(readings)), tables.noise(every)))
     of_alpha = every[every["table"] == ALPHA_TABLE].groupby("row")["tau"].mean()
-    n = material.truth.size
+    asked = sorted(every["asked"].unique().tolist(), reverse=True)
     return Section(
         "settings",
         "Flatness by how it is measured",
-        text.SETTINGS.format(
-            all=f"{n:,}", all_error=_error(n), some=options.variants, some_error=_error(options.variants)
-        ),
+        text.SETTINGS.format(errors=", ".join(f"{_error(n):.2f} where n is {n:,}" for n in asked)),
         every,
         shown,
         finding=f"Tau of the slopes alone (alpha 0) {of_alpha['0']:.2f}, with the loss (alpha 1) "
@@ -142,8 +138,8 @@ def _along_hessian(readings: Sequence[Readings]) -> str:
 
 
 def _error(n: int) -> float:
-    """Standard deviation of tau over draws of n of unrelated values, the most that there is of it."""
-    return math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1))) if n > 1 else math.nan
+    """Standard deviation of tau over draws of n of unrelated values."""
+    return math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
 
 
 def _combinations(correlations: Correlations) -> Section | None:

@@ -14,7 +14,7 @@ How well flatness (Jeong et al., "GeNAS", IJCAI 2023) and what it is compared wi
   table's seeds.{ceiling}
 - **Sub-networks** inherit their weights, take the statistics of their batch norms anew from {n_images}
   training images (mean of the batches', unless a table says otherwise), and are measured on
-  {n_valid} of {images}.
+  {n_valid} validation images of {images}.
 - **Flatness**: with noise of sigma {sigma}, alpha {alpha:g}, the same draw at all levels (*shared*) and for
   all architectures, unless a table says otherwise. The paper draws for each level anew (*direct*), its
   code adds steps up (*cumulative*).
@@ -39,9 +39,8 @@ paper prints that of angle and flatness (its Table 1)."""
 
 SETTINGS = """\
 Kendall's tau-b of flatness with the test accuracy by how flatness is measured. *n* is the number of
-architectures, always the first that were drawn. Rows of one n may be compared; by which architectures were
-drawn a tau of {all} may be off by {all_error:.2f}, one of {some} by {some_error:.2f} (at most, as a standard
-deviation)."""
+architectures, always the first that were drawn. Rows of one n may be compared; which architectures were
+drawn moves the tau of scores that know nothing of each other by {errors} (standard deviation)."""
 SIGMA = """\
 **Levels of noise** (the paper's Table 5), by how the levels' draws hang together, and along the Hessian."""
 ALPHA = "**Weight of the first level's loss** (the paper's Table 6; 0 leaves the slopes alone, Eq. 3)."

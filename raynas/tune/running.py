@@ -104,7 +104,7 @@ def run(
         try:
             _refuse_taken(folder)  # again, now that nobody else writes
             folder.write(CONFIG, to_yaml(experiment).encode())
-            book.append([_header(experiment, name)])
+            book.append([_header(experiment, name, here=address is None)])
             made = _restored(experiment, book, (), on_event)
             return _attempt(_Attempt(experiment, folder, 1, slots, fixed), made)
         finally:
@@ -130,7 +130,8 @@ def resume(
         The run at its end.
 
     Raises:
-        InputError: The folder holds no run, another process is running it, or its configuration was changed.
+        InputError: The folder holds no run, another process is running it, or its configuration was changed,
+            or the supernet that its trials take weights from.
         InterruptedRunError: Ctrl-C; it can be resumed again.
     """
     records = journal.read(folder)
@@ -150,6 +151,8 @@ def resume(
         )
     if any(record["kind"] == "end" for record in records):
         return _restored(experiment, journal.MemoryJournal(), records, None)
+    if address is None:
+        _require_supernet(experiment, records[0].get("supernet"))
     book = journal.open_for_append(folder)
     try:
         records = journal.read(folder)  # again, now that nobody else writes
@@ -219,6 +222,17 @@ def _attempt(attempt: _Attempt, made: Run) -> Run:
                 f"'raynas resume {folder.uri}'"
             ) from error
         raise bridge.refusal or error from error
+    except RuntimeError as error:
+        # Tune's actor manager ends so on what it does not count as a lost worker: one that Ray killed since
+        # the machine ran low on memory
+        if not isinstance(error.__cause__, RayError):
+            raise
+        results.keep(folder)
+        raise RaynasError(
+            f"Ray lost workers: {str(error.__cause__).splitlines()[0]}; nothing that was reported is lost: "
+            f"go on with 'raynas resume {folder.uri}', with fewer trials at a time "
+            "(-o tune.max_concurrent=1) where memory ran low"
+        ) from error
     if not bridge.exhausted:
         results.keep(folder)
         raise InterruptedRunError(f"interrupted; nothing is lost: go on with 'raynas resume {folder.uri}'")
@@ -325,8 +339,27 @@ def _environment(**extra: str) -> Iterator[None]:
             logging.getLogger(key).setLevel(level)
 
 
-def _header(experiment: Experiment, name: str) -> Record:
+def _supernet(experiment: Experiment) -> str | None:
+    """A fingerprint of the supernet that the experiment names; None where it names none."""
+    of_workload = getattr(experiment.workload, "supernet_fingerprint", None)
+    if experiment.supernet is None or of_workload is None:
+        return None
+    found: str = of_workload(experiment.supernet)
+    return found
+
+
+def _require_supernet(experiment: Experiment, due: str | None) -> None:
+    """Refuses to go on with another supernet than the run began with."""
+    if due is not None and _supernet(experiment) != due:
+        raise InputError(
+            f"{experiment.supernet}: holds another supernet than when the run began, and scores of two "
+            "cannot be compared; put the first one back, or start a new run"
+        )
+
+
+def _header(experiment: Experiment, name: str, *, here: bool) -> Record:
     begins = beginnings(experiment)
+    supernet = _supernet(experiment) if here else None  # it may lie on the cluster's machines alone
     return {
         "kind": "run",
         "version": VERSION,
@@ -339,4 +372,5 @@ def _header(experiment: Experiment, name: str) -> Record:
         "digest": digest(experiment),
         "time": time.time(),
         **({"begins": begins} if begins else {}),
+        **({"supernet": supernet} if supernet else {}),
     }

@@ -92,6 +92,17 @@ class ScoreSubnet:
         except InputError as error:
             yield "supernet", str(error)
 
+    def supernet_fingerprint(self, supernet: str) -> str:
+        """Tells a trained supernet from all others.
+
+        Args:
+            supernet: Path or URI of a run's directory or of the supernet's own.
+
+        Raises:
+            InputError: There is none, or there are several.
+        """
+        return read_about(only(supernet)).fingerprint
+
     def table_problems(self, table: Table, metric: str) -> Iterator[tuple[str, str]]:
         """What a table cannot answer, as (field, message)."""
         try:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from raynas.data.batches import EvaluationBatches, RandomBatches, TrainingBatches, augmented, drawn
 from raynas.data.device import on_device, resident
 from raynas.data.images import Augmentation, ImageDataset, Split
+from raynas.errors import InputError
 
 torch.set_num_threads(1)
 
@@ -201,6 +202,12 @@ def test_a_gpu_sees_the_same_batches_as_the_cpu():
     ]
     torch.testing.assert_close(found[1][0].cpu(), found[0][0])
     assert torch.equal(found[1][1].cpu(), found[0][1])
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:4321"])
+def test_a_device_that_is_not_there_is_refused(device):
+    with pytest.raises(InputError, match=f"device {device}: PyTorch cannot use it: .*; use cpu, or another"):
+        on_device(dataset(), device)
 
 
 def test_random_batches_hold_different_images_and_every_image_about_equally_often():

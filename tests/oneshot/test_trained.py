@@ -146,6 +146,15 @@ def test_a_torn_or_foreign_description_is_refused(place, content, message):
         read_about(str(place))
 
 
+@pytest.mark.parametrize("field", ["image_shape", "skeleton", "dataset"])
+@pytest.mark.parametrize("value", [None, 3, {}])
+def test_a_description_with_a_field_of_another_form_is_refused(place, field, value):
+    found = json.loads((place / ABOUT).read_text())
+    (place / ABOUT).write_text(json.dumps(found | {field: value}))
+    with pytest.raises(InputError, match=r"about.json: does not describe a supernet"):
+        read_about(str(place))
+
+
 def test_another_version_is_refused(place):
     found = json.loads((place / ABOUT).read_text())
     (place / ABOUT).write_text(json.dumps(found | {"format": 99}))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import shutil
+from argparse import ArgumentParser
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +17,7 @@ import torch
 from scipy import stats
 
 from raynas.cli import main
+from raynas.cli.verb.study import add_arguments
 from raynas.data.dataset.digits import Digits
 from raynas.data.device import resident
 from raynas.errors import InputError
@@ -236,6 +239,12 @@ def test_the_hessian_stands_beside_a_random_direction_on_the_same_architectures(
     assert rows == ["all weights, random direction", "all weights, Hessian's direction"]
 
 
+def test_the_text_on_settings_names_the_numbers_of_architectures_that_were_measured(study):
+    text = next(section.text for section in study.report.sections if section.name == "settings")
+    named = [int(n) for n in re.findall(r"\d\.\d\d where n is (\d+)", text)]
+    assert named == sorted(set(study.settings["asked"]), reverse=True)
+
+
 def test_sums_weigh_the_second_score_by_gamma(study):
     for row in study.combinations.itertuples():
         part = study.subnets[study.subnets["supernet"] == row.supernet]
@@ -330,6 +339,21 @@ def test_the_command_writes_tables_and_figures(supernets, table, tmp_path, capsy
     assert "| 0.5416 | 0.2364 |" in (out / "settings.md").read_text()
     assert "| angle | flatness |" in (out / "scores.md").read_text()
     assert "14 architectures in each of 2 supernets" in capsys.readouterr().out
+
+
+def test_an_option_that_is_given_twice_has_the_values_of_both():
+    parser = ArgumentParser()
+    add_arguments(parser)
+    given = ["--supernet", "one", "two", "--measures", "angle", "--supernet", "three"]
+    asked = parser.parse_args(["genas", *given])
+    assert (asked.supernet, asked.measures) == (("one", "two", "three"), ("angle",))
+
+
+def test_the_working_directory_may_be_the_reports(tmp_path, monkeypatch, capsys):
+    (tmp_path / "report").mkdir()
+    monkeypatch.chdir(tmp_path / "report")
+    assert main(["study", "genas", "--supernet", "nowhere", "--out", "."]) == 2
+    assert "nowhere: no trained supernet there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pandas as pd
@@ -69,6 +73,29 @@ def split(pieces, tasks):
 def test_what_is_done_is_there_and_the_rest_is_not(pieces, processes):
     assert done([Square(2), Square(3)], pieces, processes) == [4, 9]
     assert split(pieces, [Square(1), Square(3), Square(2)]) == ([9, 4], [Square(1)])
+
+
+WITH_WORKERS = """
+import time
+from raynas.studies._workers import finished
+with finished(time.sleep, [0, 600, 600], processes=2) as done:
+    next(done)
+    print("begun", flush=True)
+    next(done)
+"""
+
+
+def test_workers_end_with_a_study_that_is_killed():
+    command = [sys.executable, "-c", WITH_WORKERS]
+    study = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert study.stdout.readline() == "begun\n"
+        study.kill()
+        # the workers have its output, too, which ends when all who have it are gone
+        assert study.communicate(timeout=60) == ("", None)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(study.pid, signal.SIGKILL)
 
 
 def test_a_piece_that_was_cut_off_is_done_again(pieces, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 
 import pandas as pd
@@ -12,11 +13,16 @@ from ray.tune.result import DONE
 
 from raynas import journal
 from raynas.cli import outcome
-from raynas.config import load_text
-from raynas.config.stored import experiment_of
+from raynas.config import load_text, override, to_yaml
+from raynas.config.stored import CONFIG, experiment_of
+from raynas.data.dataset.digits import Digits
+from raynas.errors import InputError
 from raynas.search.standing import Assignment
-from raynas.storage import RemoteFolder
-from raynas.tune import trainable
+from raynas.storage import LocalFolder, RemoteFolder
+from raynas.supernets.skeleton.nas_bench_201 import NasBench201
+from raynas.trial import Trial
+from raynas.tune import running, trainable
+from raynas.workloads.train_supernet import TrainSupernet
 
 pytestmark = pytest.mark.ray
 
@@ -118,3 +124,25 @@ def test_where_the_first_trial_fails_the_run_ends_in_order_and_says_why(run, cap
     kinds = [record["kind"] for record in journal.read(folder)]
     assert kinds.count("proposal") == 1
     assert kinds[-1] == "end"
+
+
+def test_a_run_goes_on_with_no_other_supernet_than_the_one_it_began_with(two_cpus, tmp_path):
+    def train(seed):
+        settings = TrainSupernet(NasBench201(channels=4, cells=1, stages=1), epochs=1, max_batches=1)
+        training = settings.start(Trial("nas_bench_201", None, dataset=Digits(), seed=seed))
+        training.step()
+        for name, content in training.artifacts().items():
+            LocalFolder(tmp_path / "supernet").write(name, content)
+
+    train(0)
+    given = ["workload.training=null", f"supernet={tmp_path}/supernet", "searcher.generations=1"]
+    experiment = load_text(DIGITS, source="x.yaml", overrides=[override(item) for item in given])
+    folder = LocalFolder(tmp_path / "run")
+    folder.write(CONFIG, to_yaml(experiment).encode())
+    with contextlib.closing(journal.open_for_append(folder)) as book:
+        book.append([running._header(experiment, "run", here=True)])
+    train(1)
+    with pytest.raises(InputError, match=r"supernet: holds another supernet than when the run began.*; put"):
+        running.resume(folder)
+    train(0)
+    assert running.resume(folder).best is not None

@@ -6,10 +6,11 @@ import os
 import pandas as pd
 import pytest
 import ray
+from ray.exceptions import OutOfMemoryError
 
 from raynas import journal
 from raynas.config import Resources, load_text, override
-from raynas.errors import InputError
+from raynas.errors import InputError, RaynasError
 from raynas.storage import LocalFolder
 from raynas.tune import cluster, running
 
@@ -79,6 +80,18 @@ def test_a_trial_whose_worker_is_lost_too_often_fails_and_the_search_goes_on(run
     assert failure["message"].startswith("worker lost: ")
     assert "died" in failure["message"] + failure["detail"]
     assert content(folder)["failure"].notna().sum() == 1
+
+
+def test_workers_that_ray_killed_for_their_memory_end_the_run_in_words(run, monkeypatch):
+    def killed(*arguments):
+        try:
+            raise OutOfMemoryError("2 workers were killed\nand much more")
+        except OutOfMemoryError as error:  # as Tune's actor manager passes it on
+            raise RuntimeError(f"Caught unexpected exception: {error}") from error
+
+    monkeypatch.setattr(running, "_tune", killed)
+    with pytest.raises(RaynasError, match=r"workers were killed; nothing .*: go on with 'raynas resume"):
+        run()
 
 
 def test_of_a_lost_batch_only_the_proposal_at_hand_fails(run, tmp_path):

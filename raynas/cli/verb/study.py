@@ -45,7 +45,8 @@ def perform(arguments: argparse.Namespace) -> int:
     study = kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)})
     out = arguments.out or _REPORTS / study.name
     report.check_free(out)
-    pieces = Pieces(out.with_name(f"{out.name}.unfinished"))
+    place = out.resolve()  # so that it has a name, also where it is the working directory
+    pieces = Pieces(place.with_name(f"{place.name}.unfinished"))
     kept = {"pieces": pieces} if "pieces" in inspect.signature(study.run).parameters else {}
     started = time.monotonic()
     made = study.run(lambda what: print(f"[{time.monotonic() - started:5.1f} s] {what}", flush=True), **kept)
@@ -77,10 +78,11 @@ def _add_option(
 
 
 class _Values(argparse.Action):
-    """Several values of an option, as a tuple."""
+    """Several values of an option, as a tuple; those of an option that is given twice come together."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: Any = None) -> None:
-        setattr(namespace, self.dest, tuple(values))
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, (*(() if before is self.default else before), *values))
 
 
 def _described(kind: type[Any]) -> tuple[str, dict[str, str]]:
