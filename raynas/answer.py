@@ -75,9 +75,8 @@ def best(place: Folder) -> Answer:
     run = _Run(place)
     scored = run.last[run.last["score"].notna() & run.found.notna()]
     if not len(scored):
-        raise InputError(
-            f"{place.uri}: no trial has come to an architecture and a score; wait, or name one by --trial"
-        )
+        advice = "the run has ended without one" if run.ended else "wait, or name one by --trial"
+        raise InputError(f"{place.uri}: no trial has come to an architecture and a score; {advice}")
     sign = -1 if run.about.mode == "max" else 1
     costs = {int(trial): sign * float(scored["score"][trial]) for trial in scored.index}
     return run.answer(min(costs, key=lambda trial: (trial in run.stopped, costs[trial], trial)))
@@ -129,7 +128,7 @@ class _Run:
         )
         self.last: pd.DataFrame = frame.drop_duplicates("proposal", keep="last").set_index("proposal")
         self.found = self.last["architecture"].fillna(self.last["derived"])
-        self._ended = simulated is not None or any(record["kind"] == "end" for record in records)
+        self.ended = simulated is not None or any(record["kind"] == "end" for record in records)
         self._settings = {
             record["id"]: record.get("config", {}) for record in records if record["kind"] == "proposal"
         }
@@ -156,7 +155,7 @@ class _Run:
 
     def origin(self, **of_trial: Any) -> Origin:
         about = self.about
-        return Origin(about.name, self._place.uri, self._ended, about.metric, about.mode, **of_trial)
+        return Origin(about.name, self._place.uri, self.ended, about.metric, about.mode, **of_trial)
 
 
 def _number(value: Any) -> float | None:

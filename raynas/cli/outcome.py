@@ -40,6 +40,8 @@ def report(run: Run, experiment: Experiment, folder: Folder, seconds: float) -> 
     print(f"best       {called(standing.proposal)}")
     if isinstance(standing.outcome, Report) and standing.outcome.architecture is not None:
         print(f"derived    {standing.outcome.architecture}")
+    elif experiment.sweep and standing.proposal.architecture is not None:
+        print("           the best of several searches; 'raynas results' shows the best of each")
     return 0
 
 

@@ -7,14 +7,16 @@ its ``artifacts/``.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from raynas.errors import InputError
 from raynas.lookup import name_of
-from raynas.storage import ARTIFACTS, Folder, folder
+from raynas.storage import ARTIFACTS, Folder, LocalFolder, folder
 from raynas.supernets.skeleton import SKELETONS
 
 ABOUT = "about.json"
@@ -136,6 +138,55 @@ def read_about(place: Folder | str) -> About:
     return About(**{**found, "image_shape": tuple(found["image_shape"])})
 
 
+def require_whole(place: Folder | str, fingerprint: str) -> None:
+    """Refuses a directory on this machine by ``require_weights``; one on other storage is not looked at.
+
+    Args:
+        place: A supernet's own directory, or its path or URI.
+        fingerprint: As its ``about.json`` gives it.
+
+    Raises:
+        InputError: The weights are others, or cannot be read.
+    """
+    place = folder(place) if isinstance(place, str) else place
+    if isinstance(place, LocalFolder):
+        require_weights(place.path / WEIGHTS, fingerprint, called=f"{place.uri}/{WEIGHTS}")
+
+
+def require_weights(path: Path, fingerprint: str, *, called: str) -> None:
+    """Refuses weights that are torn or another training's.
+
+    Args:
+        path: Of the file, or of a copy.
+        fingerprint: That they should have.
+        called: The file's name in the message.
+
+    Raises:
+        InputError: They have another, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(called, error) from error
+    if found != fingerprint:
+        raise torn(called)
+
+
+def unreadable(called: str, error: OSError) -> InputError:
+    """The error of weights that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{called}: no such file; train the supernet again")
+    return InputError(f"{called}: cannot be read: {error}")
+
+
+def torn(called: str) -> InputError:
+    """The error of weights that are not those of their fingerprint."""
+    return InputError(
+        f"{called}: is torn, or of another training than the {ABOUT} beside it; train the supernet again"
+    )
+
+
 def find(place: Folder | str) -> list[Folder]:
     """The trained supernets at a place.
 
@@ -160,7 +211,8 @@ def find(place: Folder | str) -> list[Folder]:
     if not found:
         raise InputError(
             f"{place.uri}: no trained supernet there; give the directory of a run of workload: "
-            f"train_supernet that has ended, or one that holds {ABOUT} and {WEIGHTS}"
+            f"train_supernet that has ended, or one that holds {ABOUT} and {WEIGHTS}; of one that was moved, "
+            "a link to it will do"
         )
     return found
 

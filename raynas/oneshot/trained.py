@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,7 +23,7 @@ from torch import Tensor
 from raynas.errors import InputError
 from raynas.flatness.subject import Weights
 from raynas.lookup import build
-from raynas.oneshot.about import ABOUT, WEIGHTS, About, read_about
+from raynas.oneshot.about import ABOUT, WEIGHTS, About, read_about, require_weights, torn, unreadable
 from raynas.spaces import get_space
 from raynas.storage import Folder, LocalFolder, absolute, folder
 from raynas.supernets.skeleton import SKELETONS
@@ -112,20 +111,9 @@ def _of_fingerprint(uri: str, fingerprint: str) -> TrainedSupernet:
     place = folder(uri)
     about = read_about(place)
     path = place.path / WEIGHTS if isinstance(place, LocalFolder) else _copied(place, fingerprint)
-    parts = _tensors(path, fingerprint, called=f"{uri}/{WEIGHTS}")
+    require_weights(path, fingerprint, called=f"{uri}/{WEIGHTS}")
+    parts = torch.load(path, mmap=True, weights_only=True, map_location="cpu")
     return TrainedSupernet(about, *(parts[part] for part in _PARTS))
-
-
-def _tensors(path: Path, fingerprint: str, *, called: str) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(called, error) from error
-    if found != fingerprint:
-        raise _torn(called)
-    parts: dict[str, Any] = torch.load(path, mmap=True, weights_only=True, map_location="cpu")
-    return parts
 
 
 def _copied(place: Folder, fingerprint: str) -> Path:
@@ -139,27 +127,15 @@ def _copied(place: Folder, fingerprint: str) -> Path:
             try:
                 content = place.read(WEIGHTS)
             except OSError as error:
-                raise _unreadable(called, error) from error
+                raise unreadable(called, error) from error
             if hashlib.sha256(content).hexdigest() != fingerprint:
-                raise _torn(called)
+                raise torn(called)
             LocalFolder(kept).write(path.name, content)
     return path
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.contiguous() for name, tensor in copied(tensors).items()}
-
-
-def _unreadable(called: str, error: OSError) -> InputError:
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"{called}: no such file; train the supernet again")
-    return InputError(f"{called}: cannot be read: {error}")
-
-
-def _torn(called: str) -> InputError:
-    return InputError(
-        f"{called}: is torn, or of another training than the {ABOUT} beside it; train the supernet again"
-    )
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def report(
     sections = [
         _scores(material, correlations, title),
         _settings(readings, correlations),
-        _combinations(correlations),
+        _combinations(correlations, min(N_TOP, material.truth.size)),
         _landscape(landscape, title),
         _subnets(material, readings, correlations, title),
         _losses(material, readings, options),
@@ -98,7 +98,9 @@ def _scores(material: Material, correlations: Correlations, title: str) -> Secti
     return Section(
         "scores",
         "How well scores rank",
-        text.SCORES.format(n_top=N_TOP, n=truth.size, mean=truth.mean(), best=truth[-N_TOP:].mean()),
+        text.SCORES.format(
+            n_top=min(N_TOP, truth.size), n=truth.size, mean=truth.mean(), best=truth[-N_TOP:].mean()
+        ),
         every,
         [("", tables.scores(means)), ("**Two scores with each other.**", tables.pairs(correlations.pairs))],
         figure=figure.bars(means, every, _BASELINES, title),
@@ -142,14 +144,14 @@ def _error(n: int) -> float:
     return math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
 
 
-def _combinations(correlations: Correlations) -> Section | None:
+def _combinations(correlations: Correlations, n_top: int) -> Section | None:
     every = correlations.combinations
     if every.empty:
         return None
     return Section(
         "combinations",
         "Sums of two scores",
-        text.COMBINATIONS.format(n_top=N_TOP),
+        text.COMBINATIONS.format(n_top=n_top),
         every,
         tables.combinations(every),
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from raynas.errors import InputError
 from raynas.flatness.metric.flatness import Flatness
 from raynas.lookup import Slot
-from raynas.oneshot.about import find, read_about
+from raynas.oneshot.about import find, read_about, require_whole
 from raynas.oneshot.settings import Scoring
 from raynas.results import RESERVED
 from raynas.workloads.train_supernet import TrainSupernet
@@ -88,7 +88,10 @@ class ScoreSubnet:
             dataset: A component of ``raynas.data.dataset``; None where the experiment lacks one.
         """
         try:
-            read_about(only(supernet)).require(space=space.name, dataset=dataset, at=supernet)
+            place = only(supernet)
+            about = read_about(place)
+            about.require(space=space.name, dataset=dataset, at=supernet)
+            require_whole(place, about.fingerprint)
         except InputError as error:
             yield "supernet", str(error)
 

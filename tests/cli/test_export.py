@@ -326,6 +326,23 @@ def test_a_run_that_has_no_such_answer_is_refused(capsys, arguments, message, ru
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("end", "advice"), [([], "wait, or name one"), ([{"kind": "end"}], "the run has ended without one")]
+)
+def test_who_asks_for_an_answer_is_told_whether_to_wait(capsys, run, end, advice):
+    assert main(["export", run(proposal(0, CELLS[0]), report(0, 1, 50.0, done=False), *end)]) == 2
+    assert advice in capsys.readouterr().err
+
+
+def test_the_best_of_several_searches_is_said_to_be_that_unless_it_was_named(capsys, run):
+    settings = {"config": {"workload.metric.gamma": 16}}
+    place = run(*finished(0, CELLS[0], 70.0), *finished(1, CELLS[1], 90.0, **settings))
+    assert main(["export", place]) == 0
+    assert "the best of several searches" in capsys.readouterr().out
+    assert main(["export", place, "--trial", "1"]) == 0
+    assert "the best of several searches" not in capsys.readouterr().out
+
+
 def test_a_run_that_has_just_begun_is_refused(capsys, run):
     for arguments in ([], ["--trial", "0"]):
         assert main(["export", run(proposal(0, CELLS[0])), *arguments]) == 2

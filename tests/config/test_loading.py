@@ -462,6 +462,10 @@ def test_swept_values_take_the_place_of_the_configurations():
         (("{epochs: 3,", "{epochs: 3, warmup_epochs: 3,"), "method.warmup_epochs: in all 3 epochs"),
         (("{epochs: 3,", "{decision: [stages],"), "method.decision.0.epochs: a stage that ends after 50"),
         (
+            ("{epochs: 3,", "{epochs: 9, decision: [greedy],"),
+            "method.decision.0.warmup: 9 epochs are the whole",
+        ),
+        (
             ("{epochs: 3,", "{decision: [{name: stages, epochs: [2], k: [2]}],"),
             "method.decision.0.k: no edge has partial channels to widen",
         ),

@@ -11,6 +11,7 @@ import torch
 from raynas import assets
 from raynas.config import load, override
 from raynas.differentiable.arch_gradient.frozen import Frozen
+from raynas.differentiable.decision.greedy import Greedy
 from raynas.differentiable.decision.stages import Stages
 from raynas.search.asktell import Proposal
 from raynas.spaces import get_space
@@ -37,6 +38,11 @@ def small(name):
             f"method.decision.{at}.epochs=[1]"
             for at, decision in enumerate(shipped.method.decision)
             if isinstance(decision, Stages)
+        ),
+        *(
+            f"method.decision.{at}.warmup=0"
+            for at, decision in enumerate(shipped.method.decision)
+            if isinstance(decision, Greedy)
         ),
         "dataset=digits",
         "table=null",

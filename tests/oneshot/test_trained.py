@@ -15,9 +15,11 @@ from raynas.data.dataset.digits import Digits
 from raynas.errors import InputError
 from raynas.oneshot.about import ABOUT, DATASETS, WEIGHTS, find, plain, read_about
 from raynas.oneshot.trained import files, load
+from raynas.spaces import get_space
 from raynas.storage import folder
 from raynas.supernets.skeleton.darts import Darts
 from raynas.supernets.skeleton.nas_bench_201 import NasBench201
+from raynas.workloads.score_subnet import ScoreSubnet
 
 SKELETON = NasBench201(channels=4, cells=1, stages=2)
 
@@ -168,9 +170,22 @@ def test_torn_or_foreign_weights_are_refused(place):
         (place / WEIGHTS).write_bytes(content)
         with pytest.raises(InputError, match=r"weights.pt: is torn, or of another training"):
             load(str(place))
+        assert "weights.pt: is torn" in found_by_a_check(place)
     (place / WEIGHTS).unlink()
     with pytest.raises(InputError, match=r"weights.pt: no such file"):
         load(str(place))
+    assert "no trained supernet there" in found_by_a_check(place)
+
+
+def found_by_a_check(place):
+    """What is said of a supernet before anything is run."""
+    ((field, message),) = ScoreSubnet().supernet_problems(str(place), get_space("nas_bench_201"), Digits())
+    assert field == "supernet"
+    return message
+
+
+def test_whole_weights_pass_the_check(place):
+    assert not list(ScoreSubnet().supernet_problems(str(place), get_space("nas_bench_201"), Digits()))
 
 
 def test_weights_of_another_network_are_refused(trained, supernet):

@@ -70,7 +70,7 @@ def perform(arguments: argparse.Namespace) -> int:
     own = folder(_FOLDER) if place is None else place.child(_FOLDER)
     written = export.write(made, own if arguments.out is None else folder(arguments.out))
     if origin is not None:
-        _say_origin(origin)
+        _say_origin(origin, chosen=arguments.trial is not None or arguments.architecture is not None)
     print(f"architecture  {architecture}")
     if made.target is not None and made.cost is not None:
         budget = "" if made.budget_m is None else f" of {made.budget_m:g}"
@@ -167,7 +167,7 @@ def _option(field: str) -> str:
     return f"--{field.replace('_', '-')}"
 
 
-def _say_origin(origin: Origin) -> None:
+def _say_origin(origin: Origin, *, chosen: bool) -> None:
     state = "ended" if origin.ended else "not ended"
     if origin.trial is None:
         print(f"{origin.run}: {state}; no trial of this architecture")
@@ -178,3 +178,7 @@ def _say_origin(origin: Origin) -> None:
     print(f"{origin.run}: {state}; trial {origin.trial}: {score}{value} after epoch {origin.epoch}")
     if origin.settings:
         print(f"set           {', '.join(f'{path}={value}' for path, value in origin.settings.items())}")
+        if not origin.derived and not chosen:
+            print(
+                "              the best of several searches; of each 'raynas results' shows it, for --trial"
+            )

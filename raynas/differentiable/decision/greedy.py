@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from raynas.differentiable.slots import Moment, Narrowing
 from raynas.ranges import require_positive
 from raynas.spaces import SearchSpace
 from raynas.supernets.layout import Layout
+
+if TYPE_CHECKING:
+    from raynas.differentiable.method import Method
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,15 @@ class Greedy:
             )
         elif self.none_below > 0 and not any((none[kind] & selectable[kind]).any() for kind in layout.kinds):
             yield "none_below", f"no architecture of {space.name} has 'none'; leave it out"
+
+    def method_problems(self, method: Method) -> Iterator[tuple[str, str]]:
+        """What cannot work beside the rest of a search, as (field, message)."""
+        if self.warmup >= method.epochs:
+            yield (
+                "warmup",
+                f"{self.warmup} epochs are the whole search of {method.epochs}, so no edge would be decided; "
+                "give fewer, or raise method.epochs",
+            )
 
     def tuning_epochs(self, layout: Layout) -> int:
         """See ``raynas.differentiable.slots.Decision``."""
