@@ -27,6 +27,11 @@ class Pieces:
     def __init__(self, place: Path | None = None) -> None:
         self._place = place
 
+    @property
+    def there(self) -> bool:
+        """Whether anything is kept."""
+        return self._place is not None and self._place.exists()
+
     def split(self, tasks: Sequence[Task], made: Callable[..., Done]) -> tuple[list[Done], list[Task]]:
         """What became of the tasks that are done, and the tasks that are not.
 

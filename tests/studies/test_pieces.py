@@ -145,8 +145,8 @@ def test_a_study_that_was_interrupted_takes_up_what_was_done(table, tmp_path, mo
         return whole(task)
 
     monkeypatch.setattr(searches, "search", interrupted)
-    with contextlib.suppress(KeyboardInterrupt):
-        main([*command, *options])
+    assert main([*command, *options]) == 130
+    assert "the same command goes on with it" in capsys.readouterr().err
     assert not out.exists()
     taken.clear()
     assert main([*command, *options]) == 0

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import inspect
 import re
+import sys
 import time
 import types
 from pathlib import Path
@@ -49,7 +50,14 @@ def perform(arguments: argparse.Namespace) -> int:
     pieces = Pieces(place.with_name(f"{place.name}.unfinished"))
     kept = {"pieces": pieces} if "pieces" in inspect.signature(study.run).parameters else {}
     started = time.monotonic()
-    made = study.run(lambda what: print(f"[{time.monotonic() - started:5.1f} s] {what}", flush=True), **kept)
+    try:
+        made = study.run(
+            lambda what: print(f"[{time.monotonic() - started:5.1f} s] {what}", flush=True), **kept
+        )
+    except KeyboardInterrupt:
+        if pieces.there:
+            print("what is done is kept: the same command goes on with it", file=sys.stderr)
+        raise
     files = report.write(made, out)
     pieces.clear()
     print(f"done in {time.monotonic() - started:.1f} s; written:")
