@@ -255,7 +255,7 @@ def begin(experiment, folder, name):
 
     folder.write("config.yaml", to_yaml(experiment).encode())
     with FileJournal(folder.path) as book:
-        book.append([running._header(experiment, name)])
+        book.append([running._header(experiment, name, here=True)])
         context = SearchContext(SPACE, experiment.report, experiment.seed)
         scheduler = experiment.scheduler.start(experiment.report)
         run = Run(experiment.searcher.start(context), scheduler, experiment.report, book)

@@ -85,7 +85,7 @@ def test_a_second_driver_of_a_run_is_refused(tmp_path):
     )
     experiment = load_text(text, source="held")
     with journal.FileJournal(folder.path) as book:
-        book.append([running._header(experiment, "held")])
+        book.append([running._header(experiment, "held", here=True)])
         folder.write("config.yaml", to_yaml(experiment).encode())
         driver = start("resume", str(folder.path))
         output, _ = driver.communicate(timeout=60)
