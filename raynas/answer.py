@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from raynas import journal, results
 from raynas.errors import InputError
+from raynas.search.asktell import Objective
 from raynas.spaces import Architecture, get_space
 from raynas.storage import Folder
 
@@ -77,8 +78,8 @@ def best(place: Folder) -> Answer:
     if not len(scored):
         advice = "the run has ended without one" if run.ended else "wait, or name one by --trial"
         raise InputError(f"{place.uri}: no trial has come to an architecture and a score; {advice}")
-    sign = -1 if run.about.mode == "max" else 1
-    costs = {int(trial): sign * float(scored["score"][trial]) for trial in scored.index}
+    cost = Objective(run.about.metric, run.about.mode).cost
+    costs = {int(trial): cost(float(scored["score"][trial])) for trial in scored.index}
     return run.answer(min(costs, key=lambda trial: (trial in run.stopped, costs[trial], trial)))
 
 

@@ -20,6 +20,8 @@ from raynas.storage import Folder
 if TYPE_CHECKING:
     import pandas as pd
 
+    from raynas.search.asktell import Mode
+
 FILE = "results.parquet"
 _ABOUT = b"raynas.run"
 
@@ -103,7 +105,7 @@ class Header:
     name: str
     space: str
     metric: str
-    mode: str
+    mode: Mode
 
 
 def header(records: Sequence[Record]) -> Header:

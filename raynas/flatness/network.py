@@ -1,14 +1,14 @@
 """Any trained network as a metric's subject, evaluated under other weights without being touched.
 
 Batch norm normalises by the running statistics that the network came with; noise on weights moves none of
-them. Everything is computed in the network's own format: bfloat16, as in training, would round small noise
-away.
+them. By default everything is computed in the network's own format: bfloat16, as in training, would round
+small noise away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
@@ -44,6 +44,7 @@ class TrainedNetwork:
         buffers: In place of the network's own of the same name, such as recalibrated statistics.
         in_cells: Whether a weight of that name belongs to the searched cells; None: all do.
         vector: What the vector whose angle is taken is made of; None: every weight once.
+        context: Gives what every pass is computed in, such as another number format.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class TrainedNetwork:
         buffers: Weights | None = None,
         in_cells: Callable[[str], bool] | None = None,
         vector: Vector | None = None,
+        context: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.name = name
         self.weights: Weights = {
@@ -74,6 +76,7 @@ class TrainedNetwork:
         }
         self._batches = batches
         self._in_cells = in_cells
+        self._context = context
         self._vector = Vector(dict.fromkeys(self.weights, 1)) if vector is None else vector
 
     def in_cells(self, name: str) -> bool:
@@ -122,7 +125,7 @@ class TrainedNetwork:
 
     def _passed(self, weights: Weights, *, n_batches: int | None = None) -> _Means:
         tensors = {f"network.{key}": tensor for key, tensor in {**self._buffers, **weights}.items()}
-        with _evaluating(self._network):
+        with _evaluating(self._network), self._context():
             made: _Means = functional_call(self._pass, tensors, (islice(self._batches, n_batches),))
         return made
 

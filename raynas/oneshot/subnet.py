@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -249,31 +249,17 @@ class _OfAnySkeleton(TrainedNetwork):
             arguments=(mixing,),
             buffers=buffers,
             in_cells=in_cells,
+            context=partial(autocast, shared.scoring.precision, shared.device),
         )
 
     def perturbed(self, noise: Noise) -> Sequence[Weights]:
         return self._shared.perturbed(noise, list(self.weights))
-
-    def losses(self, levels: Sequence[Weights]) -> list[float]:
-        with self._precision():
-            return super().losses(levels)
-
-    def loss(self, weights: Weights) -> Tensor:
-        with self._precision():
-            return super().loss(weights)
-
-    def accuracy_pct(self) -> float:
-        with self._precision():
-            return super().accuracy_pct()
 
     def vector(self) -> Vector:
         return self._shared.vectors.of(self._architecture)
 
     def products(self) -> Mapping[str, Products]:
         return self._shared.products
-
-    def _precision(self) -> contextlib.AbstractContextManager[None]:
-        return autocast(self._shared.scoring.precision, self._shared.device)
 
 
 def _columns(outline: Outline, architecture: Architecture) -> Columns:

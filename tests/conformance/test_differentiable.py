@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from searched import assert_equal, state
 
 from raynas.data.dataset.digits import Digits
 from raynas.data.device import resident
@@ -48,16 +49,6 @@ def trained(method, *, epochs=1, seed=0):
         # not the first epoch, in which what fades in is neutral anyway
         made.train(Progress(epoch + 1, method.epochs), epoch, lr=0.025, rest=False)
     return made
-
-
-def state(bilevel):
-    return {**bilevel.alpha, **bilevel.supernet.state_dict()}
-
-
-def assert_equal(one, other):
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from capturing import Capturer
 from objectives import only
+from searched import assert_equal, state
 from torch import nn
 
 from raynas.data.dataset.digits import Digits
@@ -85,16 +86,6 @@ def bilevel_of(capturer=None, *, on=NB201, device="cpu", precision="float32", ma
 
 def train(bilevel, *epochs):
     return [bilevel.train(Progress(epoch, 4), epoch, lr=0.025, rest=False) for epoch in epochs]
-
-
-def state(bilevel):
-    return {**bilevel.alpha, **bilevel.supernet.state_dict()}
-
-
-def assert_equal(one, other):
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), name
 
 
 def both(capturer, change=lambda bilevel: None, **options):

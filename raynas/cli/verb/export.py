@@ -168,6 +168,8 @@ def _option(field: str) -> str:
 
 
 def _say_origin(origin: Origin, *, chosen: bool) -> None:
+    from raynas.cli.outcome import settings
+
     state = "ended" if origin.ended else "not ended"
     if origin.trial is None:
         print(f"{origin.run}: {state}; no trial of this architecture")
@@ -177,7 +179,7 @@ def _say_origin(origin: Origin, *, chosen: bool) -> None:
     value = "" if origin.value is None else f", {origin.metric} {origin.value:.4f}"
     print(f"{origin.run}: {state}; trial {origin.trial}: {score}{value} after epoch {origin.epoch}")
     if origin.settings:
-        print(f"set           {', '.join(f'{path}={value}' for path, value in origin.settings.items())}")
+        print(f"set           {settings(origin.settings)}")
         if not origin.derived and not chosen:
             print(
                 "              the best of several searches; of each 'raynas results' shows it, for --trial"
